@@ -1,0 +1,144 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Dir is an output directory: the few file operations that making a bundle
+// needs. Names are plain file names. It is a seam for tests; [OpenDir] gives the
+// real thing.
+type Dir interface {
+	// Create makes a file for writing and fails when the name is taken.
+	Create(name string) (File, error)
+	// Rename gives the file its final name, replacing what has it.
+	Rename(from, to string) error
+	Remove(name string) error
+	// Names lists what the directory holds.
+	Names() ([]string, error)
+	// Sync makes creations and renames durable.
+	Sync() error
+	// Free is the space in bytes left for files; negative where unknown.
+	Free() (int64, error)
+}
+
+// File is a file being written.
+type File interface {
+	io.Writer
+	io.Seeker
+	io.Closer
+	Truncate(size int64) error
+	Sync() error
+}
+
+// OpenDir opens an existing directory for output. The caller closes it.
+func OpenDir(path string) (*OSDir, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return &OSDir{root: root, path: path}, nil
+}
+
+// OSDir is a directory of the operating system.
+type OSDir struct {
+	root *os.Root
+	path string
+}
+
+// Close releases the directory.
+func (d *OSDir) Close() error { return d.root.Close() }
+
+// Create implements [Dir].
+func (d *OSDir) Create(name string) (File, error) {
+	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+// Rename implements [Dir].
+func (d *OSDir) Rename(from, to string) error { return d.root.Rename(from, to) }
+
+// Remove implements [Dir].
+func (d *OSDir) Remove(name string) error { return d.root.Remove(name) }
+
+// Names implements [Dir].
+func (d *OSDir) Names() ([]string, error) {
+	entries, err := fs.ReadDir(d.root.FS(), ".")
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+// Sync implements [Dir]. File systems and operating systems that cannot sync a
+// directory are tolerated: exFAT and FAT drivers, and Windows.
+func (d *OSDir) Sync() error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if cannotSync(err) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
+}
+
+// Free implements [Dir].
+func (d *OSDir) Free() (int64, error) { return freeSpace(d.path) }
+
+type osFile struct{ *os.File }
+
+// Sync makes the file's bytes durable; "not supported" is no error.
+func (f osFile) Sync() error {
+	if err := f.File.Sync(); err != nil && !cannotSync(err) {
+		return err
+	}
+	return nil
+}
+
+func cannotSync(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) || syncUnsupported(err)
+}
+
+// partialSuffix ends the name of a file that is not finished.
+const partialSuffix = ".part"
+
+// writeFile writes a small file durably: under an unfinished name, synced, and
+// only then renamed.
+func writeFile(dir Dir, name string, content []byte) (err error) {
+	partial := name + partialSuffix
+	if err := dir.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing %s: %w", partial, err)
+	}
+	f, err := dir.Create(partial)
+	if err != nil {
+		return fmt.Errorf("creating %s: %w", partial, err)
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", partial, err), dir.Remove(partial))
+	}
+	return commitName(dir, partial, name)
+}
+
+func commitName(dir Dir, partial, name string) error {
+	if err := dir.Rename(partial, name); err != nil {
+		return fmt.Errorf("naming %s: %w", name, err)
+	}
+	if err := dir.Sync(); err != nil {
+		return fmt.Errorf("syncing the directory of %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package bundle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Finish writes the small files, the inventory last: with it the bundle is
+// complete. It returns the bundle ID.
+func Finish(dir Dir, p *Prologue, volumes []Volume) (*Inventory, digest.Digest, error) {
+	inv, err := NewInventory(p, volumes)
+	if err != nil {
+		return nil, "", err
+	}
+	inventory, err := inv.Encode()
+	if err != nil {
+		return nil, "", err
+	}
+	if len(inventory) > MaxDocument {
+		return nil, "", fmt.Errorf("inventory of %d bytes is larger than %d", len(inventory), MaxDocument)
+	}
+	files := map[string][]byte{
+		p.plan.Name + planSuffix: p.planJSON,
+		readmeName:               []byte(readme(inv, idOf(inventory))),
+	}
+	sums := map[string]digest.Digest{inventoryName: idOf(inventory)}
+	for name, content := range files {
+		sums[name] = digest.FromBytes(content)
+	}
+	for _, v := range inv.Volumes {
+		sums[v.Name] = v.Digest
+	}
+	files[sumsName] = sumsFile(sums)
+	for _, name := range []string{p.plan.Name + planSuffix, readmeName, sumsName} {
+		if err := writeFile(dir, name, files[name]); err != nil {
+			return nil, "", err
+		}
+	}
+	return inv, idOf(inventory), writeFile(dir, inventoryName, inventory)
+}
+
+// SmallFilesSize estimates in bytes what the files beside the volumes will take,
+// from above.
+func SmallFilesSize(p *Prologue) int64 {
+	members := int64(0)
+	for i := range p.plan.Blobs {
+		members += int64(max(1, len(p.plan.Blobs[i].Extents)))
+	}
+	return 2*int64(len(p.planJSON)) + members*220 + int64(p.plan.Volumes)*400 + 16<<10
+}
+
+// sumsFile is in the form that sha256sum writes and checks.
+func sumsFile(sums map[string]digest.Digest) []byte {
+	var lines []string
+	for name, d := range sums {
+		lines = append(lines, d.Encoded()+"  "+name+"\n")
+	}
+	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[64:], b[64:]) })
+	return []byte(strings.Join(lines, ""))
+}
+
+// readme is for whoever holds the medium and has never heard of satchel. Lines
+// end as Windows' editors want them.
+func readme(inv *Inventory, id digest.Digest) string {
+	var s strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&s, format+"\r\n", args...) }
+	line("This is the bundle %s: container images in %d volumes.", inv.Name, len(inv.Volumes))
+	line("Bundle ID: %s", id)
+	line("")
+	line("The volumes may lie on several media. Every volume holds the list of all images.")
+	line("")
+	for _, v := range inv.Volumes {
+		line("  %s  %d bytes", v.Name, v.Size)
+	}
+	line("")
+	line("With satchel, DIR being this directory, and one more for each further medium:")
+	line("")
+	line("  satchel verify DIR                              is it whole?")
+	line("  satchel inspect DIR                             what is in it?")
+	line("  satchel unpack DIR --to REGISTRY/PREFIX         put the images into a registry")
+	line("")
+	line("Without satchel:")
+	line("")
+	line("  sha256sum --ignore-missing -c SHA256SUMS        is it whole?")
+	line("  mkdir layout")
+	line("  for v in %s-*.tar.zst; do zstd -dc $v | tar -x -C layout; done", inv.Name)
+	line("  cd layout")
+	line("  for f in satchel/extents/*.0001; do             only if there are extents")
+	line("    h=${f#satchel/extents/sha256-}; h=${h%%.0001}")
+	line("    cat satchel/extents/sha256-$h.* > blobs/sha256/$h")
+	line("  done")
+	line("")
+	line("That gives an OCI image layout, whose index.json names the images. For an image")
+	line("whose mediaType there is application/vnd.oci...:")
+	line("")
+	line("  skopeo copy --all oci:layout:REFERENCE docker://REGISTRY/NAME:TAG")
+	line("")
+	line("For any other, keep in index.json only its entry, without the annotations:")
+	line("")
+	line("  skopeo copy --all oci:layout docker://REGISTRY/NAME:TAG")
+	return s.String()
+}
+
+// IsFinalName reports whether a file of that name is a finished part of some
+// bundle.
+func IsFinalName(name string) bool {
+	return name == inventoryName || name == sumsName || name == readmeName || strings.HasSuffix(name, planSuffix) || volumePattern.MatchString(name)
+}

@@ -1,0 +1,260 @@
+package bundle
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"satchel/oci"
+)
+
+// readAhead is how much of a medium is read at once, in bytes.
+const readAhead = 1 << 20
+
+// reader returns a reader of the frames in length bytes at offset. It goes back
+// into b.readers after use.
+func (b *Bundle) reader(v *VolumeFile, offset, length int64) *tarReader {
+	t := b.readers.Get().(*tarReader)
+	buffered, ok := t.r.(*bufio.Reader)
+	section := io.NewSectionReader(v.file, offset, length)
+	if !ok {
+		buffered = bufio.NewReaderSize(section, readAhead)
+	}
+	buffered.Reset(section)
+	t.reset(buffered, offset)
+	return t
+}
+
+// Located is a member with its place in a volume.
+type Located struct {
+	Member
+	// Offset and Length are those of the member's frames, in bytes.
+	Offset, Length int64
+}
+
+// Locate returns where in the volume its members are. Stored members have sizes
+// that follow from the plan; those of compressed ones come from the inventory,
+// or from the frame headers. An error is a [*DamageError] and comes with the
+// members before the place where it is. The slice must not be changed.
+func (b *Bundle) Locate(v *VolumeFile) ([]Located, error) {
+	v.locate.Do(func() {
+		v.located, v.locateErr = b.locateMembers(v)
+		v.index = make(map[digest.Digest]int, len(v.located))
+		for i, l := range v.located {
+			if _, ok := v.index[l.Blob.Digest]; !ok {
+				v.index[l.Blob.Digest] = i
+			}
+		}
+	})
+	return v.located, v.locateErr
+}
+
+func (b *Bundle) locateMembers(v *VolumeFile) ([]Located, error) {
+	members := b.Prologue.plan.Members(v.Number)
+	located := make([]Located, 0, len(members))
+	offset := b.Prologue.size
+	for i, m := range members {
+		length := m.storedSize()
+		if m.Blob.Compress {
+			if b.Inventory != nil {
+				length = b.Inventory.Volumes[v.Number-1].Members[i].Length
+			} else {
+				var err error
+				if length, err = skipMember(v.file, offset, m); err != nil {
+					return located, v.damage(offset, err)
+				}
+			}
+		}
+		located = append(located, Located{Member: m, Offset: offset, Length: length})
+		offset += length
+	}
+	return located, nil
+}
+
+// skipMember adds up the frames of a member.
+func skipMember(r io.ReaderAt, offset int64, m Member) (int64, error) {
+	var length int64
+	for left := tarBlock + padded(m.Size); left > 0; {
+		n, content, err := skipFrame(r, offset+length)
+		if err != nil {
+			return 0, err
+		}
+		if content != min(left, frameContent) {
+			return 0, fmt.Errorf("%w: %d bytes of content instead of %d", errFrame, content, min(left, frameContent))
+		}
+		length += n
+		left -= content
+	}
+	return length, nil
+}
+
+func (v *VolumeFile) damage(offset int64, err error) error {
+	return &DamageError{File: v.Name, Medium: v.Medium, Offset: offset, Err: err}
+}
+
+// Blob opens a blob of the plan for reading, wherever its extents are. The
+// reader is a gate: it says io.EOF only after size and digest agree. Its errors
+// are [*DamageError]. Opening fails with a [*MissingVolumeError] when a volume
+// that is needed is not there. Readers of different blobs may be used at the
+// same time; the caller closes each.
+func (b *Bundle) Blob(ctx context.Context, blob *Blob) (io.ReadCloser, error) {
+	missing := &MissingVolumeError{Count: b.Prologue.plan.Volumes}
+	for _, n := range blob.VolumesOf() {
+		if b.Volume(n) == nil {
+			missing.Numbers = append(missing.Numbers, n)
+			missing.Names = append(missing.Names, b.Prologue.plan.VolumeName(n))
+		}
+	}
+	if len(missing.Numbers) > 0 {
+		return nil, missing
+	}
+	r := &blobReader{ctx: ctx, bundle: b}
+	for _, n := range blob.VolumesOf() {
+		v := b.Volume(n)
+		located, err := b.Locate(v)
+		first, ok := v.index[blob.Digest]
+		if !ok {
+			return nil, err
+		}
+		for _, l := range located[first:] {
+			if l.Blob.Digest != blob.Digest {
+				break
+			}
+			r.parts = append(r.parts, part{v, l})
+		}
+	}
+	gate, err := oci.NewReader(&r.members, blob.Descriptor())
+	if err != nil {
+		return nil, err
+	}
+	r.members.blob, r.gate = r, gate
+	return r, nil
+}
+
+// blobReader reads a blob from its members.
+type blobReader struct {
+	ctx     context.Context // a reader lives as long as the call that it serves
+	bundle  *Bundle
+	parts   []part
+	gate    *oci.Reader
+	members memberReader
+}
+
+type part struct {
+	volume *VolumeFile
+	at     Located
+}
+
+// Read passes the gate's mismatch on with the place where the blob lies.
+func (r *blobReader) Read(p []byte) (int, error) {
+	n, err := r.gate.Read(p)
+	if mismatch := (*oci.MismatchError)(nil); errors.As(err, &mismatch) {
+		err = r.parts[0].volume.damage(r.parts[0].at.Offset, err)
+	}
+	return n, err
+}
+
+// Close gives the buffers back.
+func (r *blobReader) Close() error {
+	r.members.release()
+	return nil
+}
+
+// memberReader reads the contents of a blob's members, one after another, and
+// checks frames, headers and padding on the way.
+type memberReader struct {
+	blob *blobReader
+	next int // the part that comes after the open one
+	open *tarReader
+	part part
+	left int64 // content of the open member still to come
+}
+
+func (m *memberReader) Read(p []byte) (int, error) {
+	if err := m.blob.ctx.Err(); err != nil {
+		return 0, err
+	}
+	for m.left == 0 {
+		if err := m.advance(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := m.open.Read(p[:min(int64(len(p)), m.left)])
+	m.left -= int64(n)
+	if err != nil {
+		err = m.part.volume.damage(m.open.frame, noEOF(err))
+	}
+	return n, err
+}
+
+// advance ends the open member, if any, and begins the next. It returns io.EOF
+// after the last.
+func (m *memberReader) advance() error {
+	if m.open != nil {
+		if err := m.open.padding(m.part.at.Size); err != nil {
+			return m.part.volume.damage(m.open.frame, err)
+		}
+		if m.open.offset != m.part.at.Offset+m.part.at.Length {
+			return m.part.volume.damage(m.open.offset, fmt.Errorf("member %s is shorter than the inventory says", m.part.at.Name()))
+		}
+		m.release()
+	}
+	if m.next == len(m.blob.parts) {
+		return io.EOF
+	}
+	m.part = m.blob.parts[m.next]
+	m.next++
+	m.open = m.blob.bundle.reader(m.part.volume, m.part.at.Offset, m.part.at.Length)
+	if err := m.open.header(m.part.at.Member); err != nil {
+		return m.part.volume.damage(m.open.frame, err)
+	}
+	m.left = m.part.at.Size
+	return nil
+}
+
+func (m *memberReader) release() {
+	if m.open != nil {
+		m.blob.bundle.readers.Put(m.open)
+		m.open = nil
+	}
+}
+
+// header reads the tar header of a member and compares it with the only one that
+// the member can have.
+func (t *tarReader) header(m Member) error {
+	var block [tarBlock]byte
+	if _, err := io.ReadFull(t, block[:]); err != nil {
+		return noEOF(err)
+	}
+	want, err := appendTarHeader(nil, m.Name(), m.Size)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(block[:], want) {
+		return fmt.Errorf("tar header is not that of member %s", m.Name())
+	}
+	return nil
+}
+
+// padding reads the zeros after a member's content of size bytes and checks that
+// the frame ends with them.
+func (t *tarReader) padding(size int64) error {
+	if err := t.zeros(padded(size) - size); err != nil {
+		return err
+	}
+	return t.frameEnded()
+}
+
+// End is the size in bytes that a volume has which ends with these members.
+func (p *Prologue) End(located []Located) int64 {
+	end := p.size
+	if n := len(located); n > 0 {
+		end = located[n-1].Offset + located[n-1].Length
+	}
+	return end + int64(len(endOfArchive()))
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"satchel/bundle"
+	"satchel/oci"
+	"satchel/oci/registry"
+	"satchel/transfer"
+	"satchel/verify"
+)
+
+// hintFor says what to do next about an error, where that is known.
+func hintFor(err error) string {
+	var (
+		prologue *bundle.PrologueError
+		space    *transfer.SpaceError
+		occupied *transfer.OccupiedError
+		sparse   *transfer.SparseRefusedError
+		version  *bundle.VersionError
+		mismatch *oci.MismatchError
+		damage   *bundle.DamageError
+	)
+	switch {
+	case errors.As(err, &prologue):
+		return fmt.Sprintf("use --volume-size %d or more, or pack fewer images into one bundle", prologue.Smallest)
+	case errors.As(err, &space):
+		return "free some room, choose another directory with -o, or pack fewer images; --dry-run shows the sizes"
+	case errors.As(err, &occupied):
+		return "choose an empty directory with -o; to make the same bundle again, delete the old files first"
+	case errors.As(err, &sparse):
+		return "pack without --sparse, or let the registry accept sparse indexes (distribution 3: validation.manifests.indexes.platforms: none)"
+	case errors.As(err, &version):
+		return "use the satchel that made the bundle, or a newer one"
+	case errors.Is(err, transfer.ErrForeign):
+		return "add --foreign to fetch such layers from their publisher, if you may carry them"
+	case errors.Is(err, transfer.ErrSparse):
+		return "add --sparse to keep the index and its digest (the site's registry must accept sparse indexes), or name one platform and a tag"
+	case errors.Is(err, transfer.ErrNaming):
+		return "--naming host keeps the source host in the path"
+	case errors.Is(err, registry.ErrUnauthorized):
+		return "log in with podman login or skopeo login, or name the credentials with --authfile"
+	case errors.Is(err, registry.ErrNotFound):
+		return "check the spelling of registry, repository and tag; some registries also answer so to who is not logged in"
+	case errors.As(err, &damage):
+		return "satchel verify says what is damaged and which images that hits"
+	case errors.As(err, &mismatch):
+		return "the registry holds something else than its manifests promise; another copy of the image may be whole"
+	case errors.Is(err, bundle.ErrNoBundle):
+		return "name the directories where the media are mounted"
+	case errors.Is(err, syscall.ENOSPC):
+		return "free some room or choose another directory with -o"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the path"
+	}
+	return ""
+}
+
+// statusFor is the exit status of an error.
+func statusFor(err error) int {
+	var damage *bundle.DamageError
+	var missing *bundle.MissingVolumeError
+	switch {
+	case errors.As(err, &damage), errors.Is(err, verify.ErrDamage):
+		return exitDamage
+	case errors.As(err, &missing), errors.Is(err, verify.ErrMissing):
+		return exitMissing
+	}
+	return exitFailed
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"satchel/bundle"
+	"satchel/verify"
+)
+
+func verifyCommand() command {
+	return command{
+		name: "verify", arguments: "MEDIA...", summary: "check media",
+		about: "Reads every byte of the volumes in the directories, in any order, and says what is\n" +
+			"damaged, what is missing, and which images that hits. It needs no network and writes\n" +
+			"nothing.",
+		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
+			out := p.output(flags)
+			var o verify.Options
+			flags.BoolVar(&o.Quick, "quick", false, "check only structure and sizes; that never says ok")
+			return func(ctx context.Context, media []string) error { return runVerify(ctx, out, media, o) }
+		},
+	}
+}
+
+// openMedia opens the bundle on the directories.
+func openMedia(directories []string) (*bundle.Bundle, error) {
+	if len(directories) == 0 {
+		return nil, usagef("no media named: give the directories that hold the volumes")
+	}
+	var media []bundle.Medium
+	for _, dir := range directories {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return nil, fmt.Errorf("medium %s: %w", dir, errors.Unwrap(err))
+		}
+		if !info.IsDir() {
+			return nil, usagef("medium %s is not a directory: name the directory that holds the volumes", dir)
+		}
+		media = append(media, bundle.Medium{Name: dir, FS: fileSystem(dir)})
+	}
+	return bundle.Open(media...)
+}
+
+func fileSystem(dir string) fs.FS { return os.DirFS(dir) }
+
+func runVerify(ctx context.Context, out *output, media []string, o verify.Options) error {
+	b, err := openMedia(media)
+	if err != nil {
+		return err
+	}
+	defer b.Close() // files opened for reading
+	var total int64
+	for _, v := range b.Volumes {
+		total += v.Size
+	}
+	out.start("verifying", total)
+	o.Progress = out.add
+	report := verify.Bundle(ctx, b, o)
+	rate := out.rate()
+	out.stop()
+	if err := out.json(report); err != nil {
+		return err
+	}
+	printReport(out, report, rate)
+	err = report.Err()
+	switch {
+	case err == nil, errors.Is(err, verify.ErrQuick):
+		return nil
+	case errors.Is(err, verify.ErrDamage):
+		return &statusError{exitDamage}
+	case errors.Is(err, verify.ErrMissing):
+		return &statusError{exitMissing}
+	}
+	return err
+}
+
+func printReport(out *output, r *verify.Report, rate string) {
+	for _, v := range r.Volumes {
+		where := ""
+		if v.Medium != "" {
+			where = " on " + v.Medium
+		}
+		out.printf("%-9s  %s%s\n", v.State, v.Name, where)
+	}
+	for _, f := range r.Findings {
+		where := f.Volume
+		if f.Medium != "" {
+			where += " on " + f.Medium
+		}
+		if f.Offset >= 0 {
+			where += fmt.Sprintf(" at byte %d", f.Offset)
+		}
+		out.printf("damage: %s: %s\n", where, f.Problem)
+	}
+	hit := 0
+	for _, image := range r.Images {
+		if image.State == verify.StateDamaged || image.State == verify.StateMissing {
+			hit++
+			out.printf("image %s is %s: it needs %s\n", image.Reference, incomplete(image.State), volumeList(image.Volumes))
+		}
+	}
+	switch {
+	case r.Stopped != nil:
+	case r.OK:
+		out.printf("ok: %s, %d images, %d blobs, %s in %d volumes, read at %s\nbundle ID %s\n",
+			r.Name, len(r.Images), r.Blobs, human(r.Bytes), len(r.Volumes), rate, idOrNone(string(r.Bundle)))
+	case r.Err() == verify.ErrQuick:
+		out.printf("quick check of %s: structure and sizes agree; contents were not read, so damage is still possible\n", r.Name)
+	case len(r.Findings) > 0:
+		out.printf("DAMAGED: %s: %d of %d images cannot be unpacked\n", nameOr(r.Name), hit, len(r.Images))
+	case r.Quick:
+		out.printf("INCOMPLETE: %s: %d of %d images need what is missing; contents were not read\n", nameOr(r.Name), hit, len(r.Images))
+	default:
+		out.printf("INCOMPLETE: %s: what is here is whole; %d of %d images need what is missing\n", nameOr(r.Name), hit, len(r.Images))
+	}
+}
+
+func incomplete(state string) string {
+	if state == verify.StateMissing {
+		return "incomplete"
+	}
+	return state
+}
+
+func nameOr(name string) string {
+	if name == "" {
+		return "the bundle"
+	}
+	return name
+}
+
+func idOrNone(id string) string {
+	if id == "" {
+		return "unknown: inventory.json is not here"
+	}
+	return id
+}
+
+// volumeList renders volume numbers for people: "volumes 1, 3".
+func volumeList(numbers []int) string {
+	if len(numbers) == 0 {
+		return "its manifests only"
+	}
+	s := make([]string, len(numbers))
+	for i, n := range numbers {
+		s[i] = fmt.Sprint(n)
+	}
+	if len(numbers) == 1 {
+		return "volume " + s[0]
+	}
+	return "volumes " + strings.Join(s, ", ")
+}

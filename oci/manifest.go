@@ -1,0 +1,113 @@
+package oci
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// ErrSchema1 is returned for Docker schema 1 manifests.
+var ErrSchema1 = errors.New("docker schema 1 manifests are not supported: push the image again with a current client")
+
+// Manifest is what an image manifest or an index says of other content. Its
+// bytes stay with the caller; the lists keep the order and the repetitions of
+// the manifest.
+type Manifest struct {
+	MediaType string
+	// Manifests are the children of an index that are manifests themselves.
+	Manifests []Descriptor
+	// Blobs are config and layers of an image manifest, the config first, and
+	// the children of an index that are no manifests (build caches).
+	Blobs []Descriptor
+	// Subject is the manifest that this one is attached to, or nil. It is not
+	// a child: it need not exist.
+	Subject *Descriptor
+	// ArtifactType is the type an artifact states of itself; empty for images.
+	ArtifactType string
+}
+
+// document has the fields of both kinds, so that a manifest that is both, and
+// that two readers could take for different things, is noticed
+// (CVE-2021-41190).
+type document struct {
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     string          `json:"mediaType"`
+	ArtifactType  string          `json:"artifactType"`
+	Config        *Descriptor     `json:"config"`
+	Layers        []Descriptor    `json:"layers"`
+	Manifests     []Descriptor    `json:"manifests"`
+	Subject       *Descriptor     `json:"subject"`
+	FSLayers      json.RawMessage `json:"fsLayers"`
+}
+
+// ParseManifest reads an image manifest or an index that was served with the
+// media type. It returns [ErrSchema1] for Docker schema 1, and an error for
+// content that is larger than [MaxManifestSize], that states another media type
+// than it was served with, that mixes the fields of both kinds, or that names
+// content by anything but SHA-256.
+func ParseManifest(mediaType string, content []byte) (*Manifest, error) {
+	if IsSchema1(mediaType) {
+		return nil, ErrSchema1
+	}
+	if !IsManifest(mediaType) {
+		return nil, fmt.Errorf("media type %q is not that of a manifest", mediaType)
+	}
+	if len(content) > MaxManifestSize {
+		return nil, fmt.Errorf("manifest of %d bytes is larger than %d bytes", len(content), MaxManifestSize)
+	}
+	var doc document
+	if err := json.Unmarshal(content, &doc); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if doc.SchemaVersion == 1 || doc.FSLayers != nil {
+		return nil, ErrSchema1
+	}
+	if doc.MediaType != "" && doc.MediaType != mediaType {
+		return nil, fmt.Errorf("manifest states media type %q but was served as %q", doc.MediaType, mediaType)
+	}
+	m := &Manifest{MediaType: mediaType, Subject: doc.Subject, ArtifactType: doc.ArtifactType}
+	if IsIndex(mediaType) {
+		if doc.Config != nil || doc.Layers != nil {
+			return nil, errors.New("index has the fields of an image manifest")
+		}
+		for _, d := range doc.Manifests {
+			if IsSchema1(d.MediaType) {
+				return nil, fmt.Errorf("child %s: %w", d.Digest, ErrSchema1)
+			}
+			if IsManifest(d.MediaType) {
+				m.Manifests = append(m.Manifests, d)
+			} else {
+				m.Blobs = append(m.Blobs, d)
+			}
+		}
+	} else {
+		if doc.Manifests != nil {
+			return nil, errors.New("image manifest has the fields of an index")
+		}
+		if doc.Config == nil {
+			return nil, errors.New("image manifest names no config")
+		}
+		m.Blobs = append([]Descriptor{*doc.Config}, doc.Layers...)
+	}
+	for _, d := range m.Manifests {
+		if err := checkChild(d); err != nil {
+			return nil, err
+		}
+		if d.Size > MaxManifestSize {
+			return nil, fmt.Errorf("child %s: manifest of %d bytes is larger than %d bytes", d.Digest, d.Size, MaxManifestSize)
+		}
+	}
+	for _, d := range m.Blobs {
+		if err := checkChild(d); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func checkChild(d Descriptor) error {
+	if err := CheckDescriptor(d); err != nil {
+		return fmt.Errorf("child %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+
+	"satchel/bundle"
+)
+
+// maxSegment is what one request asks for, in bytes.
+const maxSegment = 8 << 20
+
+// window fetches blobs ahead of the one that writes them: the next bytes, up to
+// its buffer, of what is to be written are under way or there, in segments that
+// several connections fetch side by side, and are handed out in order. It is the
+// only place where bytes wait between registry and volume.
+//
+// Room for segments is taken in the order in which they are handed out, so the
+// segment that is waited for always has room.
+type window struct {
+	open   openFunc
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+	// segment is the largest size of one, in bytes.
+	segment int64
+	room    *semaphore.Weighted // bytes of the buffer
+	jobs    *semaphore.Weighted // connections
+	queue   chan *segment       // in order
+	free    chan []byte         // buffers of full size
+}
+
+// openFunc opens length bytes of a blob at offset, as [Ranger] does.
+type openFunc func(ctx context.Context, b *bundle.Blob, offset, length int64) (io.ReadCloser, bool, error)
+
+// segment is a part of a blob on its way. data and err are valid once done is
+// closed.
+type segment struct {
+	offset, size int64
+	done         chan struct{}
+	data         []byte
+	err          error
+}
+
+// newWindow begins to fetch the blobs in their order, with at most buffer bytes
+// between the network and the reader. The caller reads each blob to its end and
+// closes the window.
+func newWindow(ctx context.Context, open openFunc, blobs []*bundle.Blob, buffer int64, jobs int) *window {
+	ctx, cancel := context.WithCancel(ctx)
+	// With a small buffer the segments are small too, so that there are several.
+	size := min(max(buffer/int64(2*jobs), 64<<10), maxSegment, buffer)
+	w := &window{
+		open: open, cancel: cancel, segment: size,
+		room: semaphore.NewWeighted(buffer), jobs: semaphore.NewWeighted(int64(jobs)),
+		queue: make(chan *segment, 1024), free: make(chan []byte, buffer/size),
+	}
+	w.wait.Go(func() {
+		defer close(w.queue)
+		ranges := make(map[string]bool)
+		for _, b := range blobs {
+			if !w.fetchBlob(ctx, b, ranges) {
+				return
+			}
+		}
+	})
+	return w
+}
+
+// Close stops what is under way and waits for it.
+func (w *window) Close() {
+	w.cancel()
+	w.wait.Wait()
+}
+
+// fetchBlob queues the segments of a blob and begins to fetch each. Only here is
+// room taken, in order.
+func (w *window) fetchBlob(ctx context.Context, b *bundle.Blob, ranges map[string]bool) bool {
+	key := rangeKey(b.Origin)
+	known, asked := ranges[key], b.Size <= w.segment || b.Origin.URLs != nil
+	if _, ok := ranges[key]; ok {
+		asked = true
+	}
+	if b.Origin.URLs != nil {
+		known = false
+	}
+	for offset := int64(0); offset < b.Size; {
+		s, ok := w.queueSegment(ctx, b, offset)
+		if !ok {
+			return false
+		}
+		offset += s.size
+		if !asked || !known && b.Size > w.segment {
+			// The first answer says whether this place honours ranges. One that
+			// does not sends the whole blob, which is then read as one stream.
+			r, ranged, err := w.open(ctx, b, s.offset, s.size)
+			if !asked && err == nil {
+				known, asked = ranged, true
+				ranges[key] = ranged
+			}
+			if err == nil && !ranged {
+				return w.stream(ctx, b, r, s)
+			}
+			w.fetch(ctx, s, func() (io.ReadCloser, error) { return r, err })
+			continue
+		}
+		w.fetch(ctx, s, func() (io.ReadCloser, error) {
+			r, _, err := w.open(ctx, b, s.offset, s.size)
+			return r, err
+		})
+	}
+	return true
+}
+
+// queueSegment waits for room and a connection for the next segment.
+func (w *window) queueSegment(ctx context.Context, b *bundle.Blob, offset int64) (*segment, bool) {
+	s := &segment{offset: offset, size: min(w.segment, b.Size-offset), done: make(chan struct{})}
+	if w.room.Acquire(ctx, s.size) != nil {
+		return nil, false
+	}
+	if w.jobs.Acquire(ctx, 1) != nil {
+		return nil, false
+	}
+	s.data = w.buffer(s.size)
+	select {
+	case w.queue <- s:
+		return s, true
+	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+// fetch fills a segment on a connection of its own.
+func (w *window) fetch(ctx context.Context, s *segment, open func() (io.ReadCloser, error)) {
+	w.wait.Go(func() {
+		defer w.jobs.Release(1)
+		defer close(s.done)
+		r, err := open()
+		if err != nil {
+			s.err = err
+			return
+		}
+		_, err = io.ReadFull(r, s.data)
+		s.err = closeWith(noEOF(err), r)
+	})
+}
+
+// stream fills the segments of a blob one after another from one reader, which
+// it closes. first is already queued.
+func (w *window) stream(ctx context.Context, b *bundle.Blob, r io.ReadCloser, first *segment) bool {
+	fill := make(chan *segment)
+	w.wait.Go(func() {
+		var failed error
+		for s := range fill {
+			if failed == nil {
+				_, err := io.ReadFull(r, s.data)
+				failed = noEOF(err)
+			}
+			s.err = failed
+			close(s.done)
+			w.jobs.Release(1)
+		}
+		r.Close() // what was needed is read, or an error is told already
+	})
+	defer close(fill)
+	fill <- first
+	for offset := first.size; offset < b.Size; {
+		s, ok := w.queueSegment(ctx, b, offset)
+		if !ok {
+			return false
+		}
+		offset += s.size
+		fill <- s
+	}
+	return true
+}
+
+func (w *window) buffer(size int64) []byte {
+	if size == w.segment {
+		select {
+		case b := <-w.free:
+			return b
+		default:
+		}
+	}
+	return make([]byte, size)
+}
+
+func (w *window) release(s *segment) {
+	if s.size == w.segment {
+		select {
+		case w.free <- s.data:
+		default:
+		}
+	}
+	s.data = nil
+	w.room.Release(s.size)
+}
+
+// blob returns the reader of the next blob. It gives size bytes and is read to
+// its end before the next one is asked for.
+func (w *window) blob(ctx context.Context, size int64) io.Reader {
+	return &windowReader{ctx: ctx, window: w, left: size}
+}
+
+type windowReader struct {
+	ctx    context.Context // a reader lives as long as the call that it serves
+	window *window
+	left   int64
+	cur    *segment
+	rest   []byte
+}
+
+func (r *windowReader) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	if r.cur == nil {
+		s, ok := <-r.window.queue
+		if !ok {
+			if err := r.ctx.Err(); err != nil {
+				return 0, err
+			}
+			return 0, errors.New("satchel: internal: the window ended early")
+		}
+		<-s.done
+		if s.err != nil {
+			return 0, s.err
+		}
+		r.cur, r.rest = s, s.data
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	r.left -= int64(n)
+	if len(r.rest) == 0 {
+		r.window.release(r.cur)
+		r.cur = nil
+	}
+	return n, nil
+}
+
+// noEOF turns an end of input in the middle of something into what it is.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// closeWith closes c after something went wrong or well, and keeps both errors.
+func closeWith(err error, c io.Closer) error { return errors.Join(err, c.Close()) }

@@ -1,0 +1,203 @@
+// Package verify judges a bundle on its media, offline and without unpacking it.
+// [Bundle] reads every byte and returns a [Report], which says that all is well
+// only if everything was looked at.
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"satchel/bundle"
+	"satchel/oci"
+)
+
+// Options say how to verify.
+type Options struct {
+	// Quick checks structure and sizes only; such a report never says ok.
+	Quick bool
+	// Progress is told how many bytes were read since the last call; nil is
+	// silent.
+	Progress func(bytes int64)
+}
+
+// Bundle checks every volume of the bundle that is there, every blob by digest
+// and size, plan, inventory and volumes against each other, and the graph of
+// each image down to its last layer. The report is never nil; when the context
+// ends, it says that it was stopped.
+func Bundle(ctx context.Context, b *bundle.Bundle, o Options) *Report {
+	c := &checker{bundle: b, options: o, bad: make(map[digest.Digest]bool), absent: make(map[digest.Digest]bool)}
+	c.report = newReport(b, o.Quick)
+	for _, d := range b.Damage {
+		c.add(d)
+	}
+	if b.Prologue != nil {
+		c.noteMissing()
+	}
+	for i, v := range b.Volumes {
+		if o.Quick {
+			c.quick(v)
+			continue
+		}
+		second := i > 0 && b.Volumes[i-1].Number == v.Number
+		if err := c.full(ctx, v, second, c.report.volume(v)); err != nil {
+			c.report.Stopped = err
+			break
+		}
+	}
+	if b.Prologue != nil && c.report.Stopped == nil {
+		c.images()
+	}
+	c.report.conclude(b)
+	return c.report
+}
+
+// checker is one run of Bundle; it visits volumes in the order of their numbers.
+type checker struct {
+	bundle  *bundle.Bundle
+	options Options
+	report  *Report
+	// bad are blobs that are damaged, absent those of which a part is in a
+	// volume that is not there.
+	bad, absent map[digest.Digest]bool
+	verdicts    int
+
+	volume *VolumeReport
+	copy   bool // a second copy of a volume: its extents do not join
+	blob   digest.Digest
+	hash   hash.Hash
+	size   int64 // content seen of blob
+	broken bool  // some content of blob was not seen
+}
+
+// add notes a finding once: what was found while opening is found again.
+func (c *checker) add(d *bundle.DamageError) {
+	f := Finding{Volume: d.File, Medium: d.Medium, Offset: d.Offset, Problem: d.Err.Error()}
+	if !slices.Contains(c.report.Findings, f) {
+		c.report.Findings = append(c.report.Findings, f)
+	}
+	for i := range c.report.Volumes {
+		if v := &c.report.Volumes[i]; v.Name == d.File && v.Medium == d.Medium {
+			v.State = StateDamaged
+		}
+	}
+}
+
+// noteMissing marks the blobs that lie in volumes that are not there.
+func (c *checker) noteMissing() {
+	plan := c.bundle.Prologue.Plan()
+	for _, n := range c.bundle.Missing() {
+		if slices.ContainsFunc(c.bundle.Volumes, func(v *bundle.VolumeFile) bool { return v.Number == n }) {
+			continue // it is there, and damaged
+		}
+		c.report.MissingVolumes = append(c.report.MissingVolumes, n)
+		c.report.Volumes = append(c.report.Volumes, VolumeReport{Number: n, Name: plan.VolumeName(n), State: StateMissing})
+		for _, m := range plan.Members(n) {
+			c.absent[m.Blob.Digest] = true
+		}
+	}
+}
+
+// full reads a volume to its end.
+func (c *checker) full(ctx context.Context, v *bundle.VolumeFile, second bool, report *VolumeReport) error {
+	c.volume, c.copy = report, second
+	if second {
+		c.blob = ""
+	}
+	sum, err := c.bundle.Scan(ctx, v, c)
+	if err != nil {
+		return err
+	}
+	report.Digest = sum
+	if c.bundle.Inventory != nil && sum != "" {
+		if want := c.bundle.Inventory.Volumes[v.Number-1]; sum != want.Digest || v.Size != want.Size {
+			c.add(&bundle.DamageError{File: v.Name, Medium: v.Medium, Offset: -1, Err: fmt.Errorf(
+				"SHA-256 %s of %d bytes, the inventory says %s of %d", sum, v.Size, want.Digest, want.Size)})
+		}
+	}
+	if report.State == StateUnchecked {
+		report.State = StateOK
+	}
+	return nil
+}
+
+// quick compares sizes and finds the members.
+func (c *checker) quick(v *bundle.VolumeFile) {
+	if c.bundle.Prologue == nil {
+		return
+	}
+	located, err := c.bundle.Locate(v)
+	if damage := (*bundle.DamageError)(nil); errors.As(err, &damage) {
+		c.add(damage)
+		for _, m := range c.bundle.Prologue.Plan().Members(v.Number)[len(located):] {
+			c.bad[m.Blob.Digest] = true
+		}
+		return
+	}
+	want := c.bundle.Prologue.End(located)
+	if v.Size != want {
+		c.add(&bundle.DamageError{File: v.Name, Medium: v.Medium, Offset: -1, Err: fmt.Errorf("%d bytes instead of %d", v.Size, want)})
+		for _, m := range located {
+			if m.Offset+m.Length > v.Size {
+				c.bad[m.Blob.Digest] = true
+			}
+		}
+	}
+}
+
+// Content implements [bundle.Visitor].
+func (c *checker) Content(m bundle.Member, p []byte) {
+	c.begin(m)
+	c.hash.Write(p)
+	c.size += int64(len(p))
+}
+
+// begin turns to the blob of a member, unless it goes on with the one before.
+func (c *checker) begin(m bundle.Member) {
+	if c.blob == m.Blob.Digest {
+		return
+	}
+	c.blob, c.hash, c.size, c.broken = m.Blob.Digest, sha256.New(), 0, false
+}
+
+// EndMember implements [bundle.Visitor].
+func (c *checker) EndMember(m bundle.Member, whole bool) {
+	c.begin(m)
+	c.broken = c.broken || !whole
+	if !whole {
+		c.bad[m.Blob.Digest] = true
+	}
+	if !m.Last() {
+		return
+	}
+	c.blob = ""
+	if c.broken || c.absent[m.Blob.Digest] || c.copy && m.Extent != 0 {
+		return
+	}
+	got := digest.NewDigest(digest.SHA256, c.hash)
+	if got != m.Blob.Digest || c.size != m.Blob.Size {
+		c.bad[m.Blob.Digest] = true
+		c.add(&bundle.DamageError{File: c.volume.Name, Medium: c.volume.Medium, Offset: -1,
+			Err: &oci.MismatchError{Want: m.Blob.Descriptor(), GotDigest: got, GotSize: c.size}})
+		return
+	}
+	if !c.copy {
+		c.verdicts++
+	}
+}
+
+// Damage implements [bundle.Visitor].
+func (c *checker) Damage(d *bundle.DamageError) { c.add(d) }
+
+// Progress implements [bundle.Visitor].
+func (c *checker) Progress(n int64) {
+	c.report.Bytes += n
+	if c.options.Progress != nil {
+		c.options.Progress(n)
+	}
+}
