@@ -80,9 +80,12 @@ func appendStored(dst, content []byte) []byte {
 	}
 }
 
-// fillStored builds in dst, of capacity maxStoredFrame, the stored frame of the
-// next n bytes of r, reading them straight to their place.
+// fillStored builds in dst, or in a new buffer when that is too small, the stored
+// frame of the next n bytes of r, reading them straight to their place.
 func fillStored(dst []byte, n int, r io.Reader) ([]byte, error) {
+	if size := int(storedFrameSize(int64(n))); cap(dst) < size {
+		dst = make([]byte, 0, size)
+	}
 	dst = binary.LittleEndian.AppendUint32(dst[:0], frameMagic)
 	dst = append(dst, storedFlags, storedWindow)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(n))

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 
 	"github.com/opencontainers/go-digest"
@@ -149,10 +148,7 @@ func (s *scan) endOfArchive() error {
 	return allZero(s.t.rest)
 }
 
-const scanBuffers = 3
-
-// scanReader reads a volume in sequence. The bytes that it hands out are hashed
-// by a goroutine of its own, so that volume and blobs are hashed side by side.
+// scanReader reads a volume in sequence and hashes it on the side.
 type scanReader struct {
 	ctx   context.Context // a scan lives as long as the call that it serves
 	file  io.ReaderAt
@@ -161,38 +157,21 @@ type scanReader struct {
 	pos   int64 // of the next byte handed out
 	cur   []byte
 
-	free, full chan []byte
-	done       chan struct{}
-	hash       hash.Hash
-	broken     bool // a part was not read, so there is no digest
+	hash   *sideHash
+	broken bool // a part was not read, so there is no digest
 }
 
 func newScanReader(ctx context.Context, file io.ReaderAt, size int64, visit Visitor) *scanReader {
-	r := &scanReader{
-		ctx: ctx, file: file, size: size, visit: visit, hash: sha256.New(), done: make(chan struct{}),
-		free: make(chan []byte, scanBuffers), full: make(chan []byte, scanBuffers),
-	}
-	for range scanBuffers {
-		r.free <- make([]byte, readAhead)
-	}
-	go func() {
-		defer close(r.done)
-		for b := range r.full {
-			r.hash.Write(b)
-			r.free <- b[:cap(b)]
-		}
-	}()
-	return r
+	return &scanReader{ctx: ctx, file: file, size: size, visit: visit, hash: newSideHash(sha256.New())}
 }
 
-// finish ends the goroutine and returns the digest.
+// finish ends the hashing and returns the digest.
 func (r *scanReader) finish() digest.Digest {
-	close(r.full)
-	<-r.done
+	h := r.hash.close()
 	if r.broken {
 		return ""
 	}
-	return digest.NewDigest(digest.SHA256, r.hash)
+	return digest.NewDigest(digest.SHA256, h)
 }
 
 func (r *scanReader) Read(p []byte) (int, error) {
@@ -214,12 +193,13 @@ func (r *scanReader) fill() error {
 	if r.file == nil || r.pos >= r.size {
 		return io.EOF
 	}
-	// The buffer handed out before is used up, so whichever comes back from
-	// being hashed is free.
-	b := <-r.free
-	n, err := r.file.ReadAt(b[:min(int64(len(b)), r.size-r.pos)], r.pos)
+	b := r.hash.take()
+	if b == nil {
+		b = make([]byte, readAhead)
+	}
+	n, err := r.file.ReadAt(b[:min(int64(cap(b)), r.size-r.pos)], r.pos)
 	if n == 0 {
-		r.free <- b
+		r.hash.give(b)
 		if err == nil || err == io.EOF {
 			err = io.ErrUnexpectedEOF // the file is shorter than it was
 		}
@@ -227,7 +207,7 @@ func (r *scanReader) fill() error {
 	}
 	r.visit.Progress(int64(n))
 	r.cur = b[:n]
-	r.full <- b[:n]
+	r.hash.put(b[:n])
 	return nil
 }
 

@@ -21,53 +21,68 @@ type VolumeWriter struct {
 	dir      Dir
 	name     string
 	file     File
-	encoder  *zstd.Encoder
 	volume   Volume
 	prologue *Prologue
-	members  []Member // still to be written
-	hash     hash.Hash
-	frame    []byte
-	packed   []byte
+	members  []Member  // still to be written
+	hash     hash.Hash // of what was written before side was begun
+	// These cost memory, and exist only while members are being written.
+	side    *sideHash
+	encoder *zstd.Encoder
+	plain   []byte // a frame before it is compressed
 }
 
 // CreateVolume begins volume n with its prologue. An unfinished file of that
 // name is replaced. The caller ends with [VolumeWriter.Finish] and
 // [VolumeWriter.Commit], or gives up with [VolumeWriter.Close].
 func CreateVolume(dir Dir, prologue *Prologue, n int) (*VolumeWriter, error) {
-	encoder, err := newEncoder()
-	if err != nil {
-		return nil, fmt.Errorf("zstd encoder: %w", err)
-	}
 	plan := prologue.plan
 	w := &VolumeWriter{
-		dir: dir, name: plan.VolumeName(n), encoder: encoder, prologue: prologue,
-		members: plan.Members(n), hash: sha256.New(), frame: make([]byte, 0, maxStoredFrame),
+		dir: dir, name: plan.VolumeName(n), prologue: prologue,
+		members: plan.Members(n), hash: sha256.New(),
 		volume: Volume{Name: plan.VolumeName(n), Number: n, Members: []Placed{}},
 	}
 	partial := w.name + partialSuffix
 	if err := dir.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("removing %s: %w", partial, err)
 	}
+	var err error
 	if w.file, err = dir.Create(partial); err != nil {
 		return nil, fmt.Errorf("creating %s: %w", partial, err)
 	}
 	if err := prologue.writeTo((*volumeSink)(w), n); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: prologue: %w", w.name, err), w.file.Close())
+		return nil, errors.Join(fmt.Errorf("writing the prologue of %s: %w", w.name, err), w.file.Close())
 	}
 	return w, nil
 }
 
-// volumeSink is the one way of bytes into the volume: counted and hashed.
+// volumeSink is the way of bytes into the volume while no member is being
+// written: counted and hashed.
 type volumeSink VolumeWriter
 
 func (s *volumeSink) Write(b []byte) (int, error) {
-	if s.volume.Size+int64(len(b)) > s.prologue.plan.VolumeSize {
-		return 0, fmt.Errorf("satchel: internal: %s would exceed %d bytes", s.name, s.prologue.plan.VolumeSize)
+	w := (*VolumeWriter)(s)
+	err := w.write(b)
+	w.pause()
+	w.hash.Write(b)
+	return len(b), err
+}
+
+// write appends to the file; hashing is up to the caller.
+func (w *VolumeWriter) write(b []byte) error {
+	if w.volume.Size+int64(len(b)) > w.prologue.plan.VolumeSize {
+		return fmt.Errorf("satchel: internal: %s would exceed %d bytes", w.name, w.prologue.plan.VolumeSize)
 	}
-	n, err := s.file.Write(b)
-	s.hash.Write(b[:n])
-	s.volume.Size += int64(n)
-	return n, err
+	n, err := w.file.Write(b)
+	w.volume.Size += int64(n)
+	return err
+}
+
+// pause ends the hashing on the side and frees the buffers.
+func (w *VolumeWriter) pause() {
+	if w.side != nil {
+		w.hash = w.side.close()
+		w.side, w.encoder, w.plain = nil, nil, nil
+	}
 }
 
 // Next returns the member that must be written next; false when there is none.
@@ -95,18 +110,21 @@ func (w *VolumeWriter) WriteMember(r io.Reader) error {
 	left := tarBlock + padded(m.Size)
 	content := io.MultiReader(bytes.NewReader(header), &exactly{r, m.Size},
 		bytes.NewReader(make([]byte, padded(m.Size)-m.Size)))
+	if w.side == nil {
+		w.side = newSideHash(w.hash)
+	}
 	for left > 0 {
 		n := int(min(left, frameContent))
 		left -= int64(n)
-		if w.frame, err = fillStored(w.frame, n, content); err != nil {
-			w.frame = make([]byte, 0, maxStoredFrame)
+		buffer := w.side.take()
+		frame, err := w.makeFrame(buffer, n, content, m.Blob.Compress)
+		if err != nil {
+			w.side.give(buffer)
 			return fmt.Errorf("%s: member %s: %w", w.name, m.Name(), err)
 		}
-		frame := w.frame
-		if m.Blob.Compress {
-			frame = w.compressed(frame, n)
-		}
-		if _, err := (*volumeSink)(w).Write(frame); err != nil {
+		err = w.write(frame)
+		w.side.put(frame)
+		if err != nil {
 			return fmt.Errorf("writing %s: %w", w.name, err)
 		}
 	}
@@ -126,20 +144,21 @@ func (w *VolumeWriter) WriteMember(r io.Reader) error {
 	return nil
 }
 
-// compressed returns a smaller frame of the content of a stored one, or the
-// stored one.
-func (w *VolumeWriter) compressed(stored []byte, n int) []byte {
-	content := make([]byte, 0, n)
-	for at := frameHeader; len(content) < n; {
-		size := min(n-len(content), blockContent)
-		content = append(content, stored[at+blockHeader:at+blockHeader+size]...)
-		at += blockHeader + size
+// makeFrame builds in buffer the frame of the next n bytes of r.
+func (w *VolumeWriter) makeFrame(buffer []byte, n int, r io.Reader, compress bool) (frame []byte, err error) {
+	if !compress {
+		return fillStored(buffer, n, r)
 	}
-	w.packed = w.encoder.EncodeAll(content, w.packed[:0])
-	if len(w.packed) < len(stored) {
-		return w.packed
+	if w.encoder == nil {
+		if w.encoder, err = newEncoder(); err != nil {
+			return nil, fmt.Errorf("zstd encoder: %w", err)
+		}
+		w.plain = make([]byte, frameContent)
 	}
-	return stored
+	if _, err := io.ReadFull(r, w.plain[:n]); err != nil {
+		return nil, noEOF(err)
+	}
+	return appendSmaller(buffer, w.plain[:n], w.encoder), nil
 }
 
 // exactly reads n bytes of r and treats an early end as an error.
@@ -164,26 +183,30 @@ func (e *exactly) Read(p []byte) (int, error) {
 }
 
 // Checkpoint is a place between two members of a volume to which it can be cut
-// back.
+// back once.
 type Checkpoint struct {
 	size    int64
 	members []Member
 	placed  int
-	hash    hash.Hash
+	hash    <-chan hash.Hash
 }
 
 // Checkpoint remembers the end of what is written.
-func (w *VolumeWriter) Checkpoint() (Checkpoint, error) {
-	h, err := cloneHash(w.hash)
-	return Checkpoint{size: w.volume.Size, members: w.members, placed: len(w.volume.Members), hash: h}, err
+func (w *VolumeWriter) Checkpoint() Checkpoint {
+	clone := make(chan hash.Hash, 1)
+	if w.side != nil {
+		w.side.snapshot(clone)
+	} else {
+		clone <- cloneHash(w.hash)
+	}
+	return Checkpoint{size: w.volume.Size, members: w.members, placed: len(w.volume.Members), hash: clone}
 }
 
 // Rollback cuts the volume back to a checkpoint of the same writer, before
 // [VolumeWriter.Finish] or after it.
-func (w *VolumeWriter) Rollback(c Checkpoint) (err error) {
-	if w.hash, err = cloneHash(c.hash); err != nil {
-		return err
-	}
+func (w *VolumeWriter) Rollback(c Checkpoint) error {
+	w.pause()
+	w.hash = <-c.hash
 	w.volume.Size, w.members, w.volume.Members = c.size, c.members, w.volume.Members[:c.placed]
 	if err := w.file.Truncate(c.size); err != nil {
 		return fmt.Errorf("cutting %s back: %w", w.name, err)
@@ -194,21 +217,13 @@ func (w *VolumeWriter) Rollback(c Checkpoint) (err error) {
 	return nil
 }
 
-func cloneHash(h hash.Hash) (hash.Hash, error) {
-	cloner, ok := h.(hash.Cloner)
-	if !ok {
-		return nil, errors.New("satchel: internal: SHA-256 cannot be cloned")
-	}
-	return cloner.Clone()
-}
-
 // Finish ends the volume and makes its bytes durable. The file stays open and
 // keeps its unfinished name until [VolumeWriter.Commit].
 func (w *VolumeWriter) Finish() error {
 	if len(w.members) > 0 {
 		return fmt.Errorf("satchel: internal: %s lacks %d members", w.name, len(w.members))
 	}
-	if _, err := (*volumeSink)(w).Write(endOfArchive()); err != nil {
+	if _, err := (*volumeSink)(w).Write(endOfArchive()); err != nil { // which also frees the buffers
 		return fmt.Errorf("writing %s: %w", w.name, err)
 	}
 	if err := w.file.Sync(); err != nil {
@@ -233,6 +248,7 @@ func (w *VolumeWriter) Commit() (Volume, error) {
 // Close closes the file, which stays as it is, unfinished if it was not
 // committed. It may be called more than once.
 func (w *VolumeWriter) Close() error {
+	w.pause()
 	if w.file == nil {
 		return nil
 	}

@@ -204,10 +204,7 @@ func (p *packer) blob(content io.Reader, b *bundle.Blob) error {
 		return err
 	}
 	first := len(p.open) - 1
-	start, err := p.open[first].Checkpoint()
-	if err != nil {
-		return err
-	}
+	start := p.open[first].Checkpoint()
 	counted := &countingReader{r: gate, progress: p.options.Progress}
 	for range max(1, len(b.Extents)) {
 		if err = p.advance(b); err != nil {
