@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -74,5 +73,4 @@ func TestJourney(t *testing.T) {
 			}
 		}
 	}
-	_ = context.Background
 }
