@@ -2,6 +2,7 @@ package bundle_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -78,4 +79,21 @@ func TestSmallestVolumeSize(t *testing.T) {
 	}
 	_, _, err = bundle.NewPlan(s.selection, refused.Smallest*99/100)
 	mustAs[*bundle.PrologueError](t, err)
+}
+
+// TestLargePrologue has a prologue of several frames, full ones among them.
+func TestLargePrologue(t *testing.T) {
+	s := newSource("large")
+	for i := range 5000 {
+		s.add(t, fmt.Sprintf("registry.example/image-%04d:1", i), layer{typeGzip, []byte{byte(i), byte(i >> 8)}})
+	}
+	dir := t.TempDir()
+	s.write(t, dir, 100_000_000)
+	b := open(t, dir)
+	if len(b.Damage) > 0 || b.Prologue == nil {
+		t.Fatal(b.Damage)
+	}
+	if got, _ := scan(t, b, b.Volumes[0]); len(got.damage) > 0 {
+		t.Error(got.damage)
+	}
 }

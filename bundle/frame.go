@@ -53,14 +53,14 @@ func storedSize(n int64) int64 {
 // function of its input and safe for concurrent use.
 func newEncoder() (*zstd.Encoder, error) {
 	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
-		zstd.WithWindowSize(maxWindow), zstd.WithSingleSegment(false), zstd.WithEncoderCRC(true))
+		zstd.WithWindowSize(frameContent), zstd.WithSingleSegment(false), zstd.WithEncoderCRC(true))
 }
 
 // newDecoder returns a decoder for single frames by DecodeAll, safe for
 // concurrent use.
 func newDecoder() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(frameContent))
+		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
 }
 
 // appendStored appends the stored frame of content, at most frameContent bytes.
