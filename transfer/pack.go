@@ -43,10 +43,11 @@ func (e *OccupiedError) Error() string {
 	return fmt.Sprintf("%s is there already, of this bundle or another", e.Name)
 }
 
-// BlobError says which blob could not be transferred.
+// BlobError says which image a failure is about. What failed with which blob, Err
+// says; where a wrong blob came from, which it cannot know, Where adds.
 type BlobError struct {
 	Digest digest.Digest
-	// Where the blob comes from, or goes to.
+	// Where the blob comes from, or goes to: a repository, URL or label.
 	Where string
 	// Image is the reference of one image that needs it.
 	Image string
@@ -54,7 +55,10 @@ type BlobError struct {
 }
 
 func (e *BlobError) Error() string {
-	return fmt.Sprintf("image %s: blob %s of %s: %v", e.Image, e.Digest, e.Where, e.Err)
+	if mismatch := (*oci.MismatchError)(nil); errors.As(e.Err, &mismatch) {
+		return fmt.Sprintf("image %s: %s gave a wrong blob: %v", e.Image, e.Where, e.Err)
+	}
+	return fmt.Sprintf("image %s: %v", e.Image, e.Err)
 }
 
 func (e *BlobError) Unwrap() error { return e.Err }
