@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -201,18 +200,6 @@ func TestGoldenPlan(t *testing.T) {
 	beside := readFiles(t, goldenDir)["golden.plan.json"]
 	if !bytes.Equal(beside, b.Prologue.PlanJSON()) || digest.FromBytes(beside) != b.PlanID {
 		t.Errorf("golden.plan.json is not plan %s", b.PlanID)
-	}
-}
-
-// TestEncoderVersion notices when the encoder is another than the plan says.
-func TestEncoderVersion(t *testing.T) {
-	modules, err := os.ReadFile("../go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	module := strings.TrimSuffix(bundle.EncoderVersion, " zstd default")
-	if !bytes.Contains(modules, []byte("\t"+module+"\n")) && !bytes.Contains(modules, []byte("\t"+module+" // indirect\n")) {
-		t.Errorf("go.mod does not name %s, which plans state", module)
 	}
 }
 

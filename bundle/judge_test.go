@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
 )
 
 // needTools skips a test by the name of a program that is not here.
@@ -64,8 +63,7 @@ func TestJudgeFinds(t *testing.T) {
 	}
 	flips := []flip{
 		{"plan", "golden.plan.json", 1500, []string{"golden.plan.json: FAILED"}},
-		{"inventory", "inventory.json", int64(bytes.Index(golden["inventory.json"], []byte(`"length":`)) + 9), []string{"inventory.json: FAILED", "bytes"}},
-		{"prologue", b.Volumes[0].Name, b.Prologue.Size() - 100, []string{"zstd -t", "golden-0001.tar.zst is sha256:"}},
+		{"inventory", "inventory.json", int64(bytes.Index(golden["inventory.json"], []byte(`"length":`)) + 10), []string{"inventory.json: FAILED", "bytes"}},
 	}
 	for _, v := range b.Volumes {
 		located, err := b.Locate(v)
@@ -174,4 +172,3 @@ func TestRecipe(t *testing.T) {
 		}
 	}
 }
-

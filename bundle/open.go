@@ -15,14 +15,6 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Names of the bundle's small files.
-const (
-	inventoryName = "inventory.json"
-	sumsName      = "SHA256SUMS"
-	readmeName    = "README.txt"
-	planSuffix    = ".plan.json"
-)
-
 // Medium is a mounted file system, or a directory, that may hold a part of a
 // bundle. Its files must implement [io.ReaderAt], as those of [os.DirFS] do.
 type Medium struct {
@@ -205,6 +197,9 @@ func (b *Bundle) find(media []Medium) error {
 	}
 	b.adopt(files, name)
 	b.readFirstPrologue()
+	for _, medium := range media {
+		b.checkSmallFiles(medium, name)
+	}
 	return nil
 }
 
@@ -241,19 +236,6 @@ func (b *Bundle) openVolume(medium Medium, name string, match []string) (*found,
 		v.err = &DamageError{File: name, Medium: medium.Name, Offset: 0, Err: v.err}
 	}
 	return v, nil
-}
-
-func readInventory(medium Medium) (*Inventory, digest.Digest, error) {
-	f, err := medium.FS.Open(inventoryName)
-	if err != nil {
-		return nil, "", err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxDocument+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, "", err
-	}
-	inv, err := ParseInventory(data)
-	return inv, idOf(data), err
 }
 
 // choose decides of which plan the bundle is, when media hold more than one

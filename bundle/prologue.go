@@ -3,6 +3,7 @@ package bundle
 import (
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
@@ -31,6 +32,8 @@ type Prologue struct {
 	planID   digest.Digest
 	contents map[digest.Digest][]byte
 	size     int64     // in a volume, header frame included
+	index    sync.Once
+	blobs    map[digest.Digest]*Blob
 	frames   [2][]byte // layout, index and plan; then the manifests; nil when read from a volume
 }
 
@@ -48,6 +51,18 @@ func (p *Prologue) PlanID() digest.Digest { return p.planID }
 func (p *Prologue) Manifest(d digest.Digest) ([]byte, bool) {
 	content, ok := p.contents[d]
 	return content, ok
+}
+
+// Blob returns the plan's entry for a blob, nil when it has none; manifests are
+// no entries.
+func (p *Prologue) Blob(d digest.Digest) *Blob {
+	p.index.Do(func() {
+		p.blobs = make(map[digest.Digest]*Blob, len(p.plan.Blobs))
+		for i := range p.plan.Blobs {
+			p.blobs[p.plan.Blobs[i].Digest] = &p.plan.Blobs[i]
+		}
+	})
+	return p.blobs[d]
 }
 
 // Size is the prologue's size in a volume in bytes.

@@ -2,7 +2,10 @@ package transfer
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -56,10 +59,6 @@ type Need struct {
 // Needs says for each image of the plan, in their order, what it needs.
 func Needs(prologue *bundle.Prologue) ([]Need, error) {
 	plan := prologue.Plan()
-	blobs := make(map[digest.Digest]*bundle.Blob, len(plan.Blobs))
-	for i := range plan.Blobs {
-		blobs[plan.Blobs[i].Digest] = &plan.Blobs[i]
-	}
 	needs := make([]Need, len(plan.Images))
 	for i, image := range plan.Images {
 		g, err := readGraph(prologue, image)
@@ -67,7 +66,7 @@ func Needs(prologue *bundle.Prologue) ([]Need, error) {
 			return nil, fmt.Errorf("image %s: %w", image.Reference, err)
 		}
 		for d := range g.blobs {
-			if b, ok := blobs[d]; ok {
+			if b := prologue.Blob(d); b != nil {
 				needs[i].Bytes += b.Size
 				needs[i].Volumes = append(needs[i].Volumes, b.VolumesOf()...)
 			}
@@ -76,4 +75,43 @@ func Needs(prologue *bundle.Prologue) ([]Need, error) {
 		needs[i].Volumes = slices.Compact(needs[i].Volumes)
 	}
 	return needs, nil
+}
+
+// Platform returns the platform, OS/ARCH[/VARIANT], of an image that is no
+// index, from its config; empty where the config is no image's, or lies in a
+// volume that is not there.
+func Platform(ctx context.Context, b *bundle.Bundle, image bundle.Image) (string, error) {
+	content, ok := b.Prologue.Manifest(image.Root.Digest)
+	if !ok || oci.IsIndex(image.Root.MediaType) {
+		return "", nil
+	}
+	m, err := oci.ParseManifest(image.Root.MediaType, content)
+	if err != nil {
+		return "", fmt.Errorf("image %s: %w", image.Reference, err)
+	}
+	config := m.Blobs[0]
+	blob := b.Prologue.Blob(config.Digest)
+	if blob == nil || config.Size > oci.MaxManifestSize {
+		return "", nil
+	}
+	r, err := b.Blob(ctx, blob)
+	if missing := (*bundle.MissingVolumeError)(nil); errors.As(err, &missing) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("image %s: config: %w", image.Reference, err)
+	}
+	defer r.Close()
+	content, err = io.ReadAll(r)
+	if err != nil {
+		return "", fmt.Errorf("image %s: config: %w", image.Reference, err)
+	}
+	var platform oci.Platform
+	if json.Unmarshal(content, &platform) != nil {
+		return "", nil // an artifact's config may be anything
+	}
+	if s := oci.PlatformString(platform); bundle.ValidPlatform(s) {
+		return s, nil
+	}
+	return "", nil
 }

@@ -126,10 +126,6 @@ func newUnpacker(b *bundle.Bundle, target Target, o UnpackOptions) (*unpacker, e
 		bundle: b, target: target, options: o, known: newPresence(),
 		users: make(map[digest.Digest][]*replay), damaged: make(map[string]bool),
 	}
-	planned := make(map[digest.Digest]bool, len(plan.Blobs))
-	for i := range plan.Blobs {
-		planned[plan.Blobs[i].Digest] = true
-	}
 	for i, image := range plan.Images {
 		g, err := readGraph(b.Prologue, image)
 		if err != nil {
@@ -137,7 +133,7 @@ func newUnpacker(b *bundle.Bundle, target Target, o UnpackOptions) (*unpacker, e
 		}
 		r := &replay{image: image, to: destinations[i], graph: g}
 		for d := range g.blobs {
-			if planned[d] {
+			if b.Prologue.Blob(d) != nil {
 				u.users[d] = append(u.users[d], r)
 				r.waiting++
 			} else if _, ok := b.Prologue.Manifest(d); !ok {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/opencontainers/go-digest"
-
 	"satchel/bundle"
 	"satchel/oci"
 )
@@ -17,10 +15,6 @@ import (
 func (c *checker) images() {
 	prologue := c.bundle.Prologue
 	plan := prologue.Plan()
-	blobs := make(map[digest.Digest]*bundle.Blob, len(plan.Blobs))
-	for i := range plan.Blobs {
-		blobs[plan.Blobs[i].Digest] = &plan.Blobs[i]
-	}
 	if !c.options.Quick {
 		// The prologue is believed because it was read and checked by digest.
 		c.report.BlobsOK = c.verdicts + len(plan.Manifests)
@@ -31,8 +25,8 @@ func (c *checker) images() {
 			r.State = StateUnchecked
 		}
 		err := c.walk(image, func(d oci.Descriptor) error {
-			b, ok := blobs[d.Digest]
-			if !ok {
+			b := prologue.Blob(d.Digest)
+			if b == nil {
 				if _, ok := prologue.Manifest(d.Digest); ok {
 					return nil
 				}

@@ -24,6 +24,8 @@ type Options struct {
 	// Progress is told how many bytes were read since the last call; nil is
 	// silent.
 	Progress func(bytes int64)
+	// Volume is told of each volume that was looked at; nil is silent.
+	Volume func(VolumeReport)
 }
 
 // Bundle checks every volume of the bundle that is there, every blob by digest
@@ -42,12 +44,15 @@ func Bundle(ctx context.Context, b *bundle.Bundle, o Options) *Report {
 	for i, v := range b.Volumes {
 		if o.Quick {
 			c.quick(v)
-			continue
+		} else {
+			second := i > 0 && b.Volumes[i-1].Number == v.Number
+			if err := c.full(ctx, v, second, c.report.volume(v)); err != nil {
+				c.report.Stopped = err
+				break
+			}
 		}
-		second := i > 0 && b.Volumes[i-1].Number == v.Number
-		if err := c.full(ctx, v, second, c.report.volume(v)); err != nil {
-			c.report.Stopped = err
-			break
+		if o.Volume != nil {
+			o.Volume(*c.report.volume(v))
 		}
 	}
 	if b.Prologue != nil && c.report.Stopped == nil {

@@ -18,7 +18,7 @@ func inspectCommand() command {
 			"volume is enough. It checks no blob: that is what verify does.",
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
 			out := p.output(flags)
-			return func(_ context.Context, media []string) error { return runInspect(out, media) }
+			return func(ctx context.Context, media []string) error { return runInspect(ctx, out, media) }
 		},
 	}
 }
@@ -56,7 +56,7 @@ type inspectedImage struct {
 	Volumes []int `json:"volumes"`
 }
 
-func runInspect(out *output, media []string) error {
+func runInspect(ctx context.Context, out *output, media []string) error {
 	b, err := openMedia(media)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func runInspect(out *output, media []string) error {
 	if b.Prologue == nil {
 		return fmt.Errorf("no volume can be read: %w", b.Damage[0])
 	}
-	c, err := describeContents(b)
+	c, err := describeContents(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -76,13 +76,13 @@ func runInspect(out *output, media []string) error {
 	if err := out.json(c); err != nil {
 		return err
 	}
-	if len(b.Damage) > 0 {
+	if len(c.Damage) > 0 {
 		return &statusError{exitDamage}
 	}
 	return nil
 }
 
-func describeContents(b *bundle.Bundle) (*contents, error) {
+func describeContents(ctx context.Context, b *bundle.Bundle) (*contents, error) {
 	plan := b.Prologue.Plan()
 	c := &contents{
 		Name: plan.Name, Bundle: string(b.BundleID), Plan: string(b.PlanID), Request: plan.Request, VolumeSize: plan.VolumeSize,
@@ -102,6 +102,16 @@ func describeContents(b *bundle.Bundle) (*contents, error) {
 		return nil, err
 	}
 	for i, image := range plan.Images {
+		if len(image.Platforms) == 0 {
+			// Manifests do not state the platform; the config does.
+			platform, err := transfer.Platform(ctx, b, image)
+			if err != nil {
+				c.Damage = append(c.Damage, err.Error())
+			}
+			if platform != "" {
+				image.Platforms = []string{platform}
+			}
+		}
 		c.Images = append(c.Images, inspectedImage{
 			Reference: image.Reference, Digest: string(image.Root.Digest), MediaType: image.Root.MediaType,
 			Platforms: image.Platforms, Sparse: image.Sparse, Size: needs[i].Bytes, Volumes: needs[i].Volumes,

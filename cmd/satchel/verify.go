@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -43,12 +42,10 @@ func openMedia(directories []string) (*bundle.Bundle, error) {
 		if !info.IsDir() {
 			return nil, usagef("medium %s is not a directory: name the directory that holds the volumes", dir)
 		}
-		media = append(media, bundle.Medium{Name: dir, FS: fileSystem(dir)})
+		media = append(media, bundle.Medium{Name: dir, FS: os.DirFS(dir)})
 	}
 	return bundle.Open(media...)
 }
-
-func fileSystem(dir string) fs.FS { return os.DirFS(dir) }
 
 func runVerify(ctx context.Context, out *output, media []string, o verify.Options) error {
 	b, err := openMedia(media)
@@ -62,6 +59,11 @@ func runVerify(ctx context.Context, out *output, media []string, o verify.Option
 	}
 	out.start("verifying", total)
 	o.Progress = out.add
+	done := 0
+	o.Volume = func(v verify.VolumeReport) {
+		done++
+		out.message("%s: %s, %d of %d, %s", v.Name, v.State, done, len(b.Volumes), out.rate())
+	}
 	report := verify.Bundle(ctx, b, o)
 	rate := out.rate()
 	out.stop()

@@ -1,0 +1,224 @@
+package bundle_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+
+	"satchel/bundle"
+	"satchel/verify"
+)
+
+// goldenVolume returns a volume of the golden bundle. Fuzzing without seeds
+// would find nothing, so they must be there.
+func goldenVolume(f testing.TB, name string) []byte {
+	f.Helper()
+	content, ok := readFiles(f, goldenDir)[name]
+	if !ok {
+		f.Fatalf("seed %s is not in %s", name, goldenDir)
+	}
+	return content
+}
+
+func FuzzParsePlan(f *testing.F) {
+	f.Add(goldenVolume(f, "golden.plan.json"))
+	f.Add([]byte(`{"blobs":[],"encoder":"","images":[],"manifests":[],"name":"a","request":{},"version":1,"volumeSize":1,"volumes":1}` + "\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		plan, err := bundle.ParsePlan(data)
+		if err != nil {
+			return
+		}
+		again, err := plan.Encode()
+		if err != nil || !bytes.Equal(again, data) {
+			t.Fatalf("encoded again: %v\n%s", err, again)
+		}
+		for n := 1; n <= min(plan.Volumes, 4); n++ {
+			for _, m := range plan.Members(n) {
+				if m.Size < 0 || m.Start < 0 || m.Start+m.Size > m.Blob.Size || m.Name() == "" {
+					t.Fatalf("member %s: %d bytes at %d of %d", m.Name(), m.Size, m.Start, m.Blob.Size)
+				}
+			}
+		}
+	})
+}
+
+func FuzzParseInventory(f *testing.F) {
+	f.Add(goldenVolume(f, "inventory.json"))
+	f.Add([]byte(`{"attached":[{"annotations":{"a":"b"},"content":{"digest":"","mediaType":"","size":0},"type":"t"}],` +
+		`"blobs":[],"images":[],"manifests":[],"missing":[{"digest":"","reason":"r"}],"name":"a",` +
+		`"plan":"sha256:` + strings.Repeat("0", 64) + `","version":1,"volumes":[]}` + "\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		inv, err := bundle.ParseInventory(data)
+		if err != nil {
+			return
+		}
+		again, err := inv.Encode()
+		if err != nil || !bytes.Equal(again, data) {
+			t.Fatalf("encoded again: %v\n%s", err, again)
+		}
+	})
+}
+
+// FuzzOpen opens, verifies and reads a volume of any bytes. With reframe they
+// are the content of a volume, which the test puts into frames with the right
+// checksums, under a header with the right plan ID, so that what lies behind
+// these is reached.
+func FuzzOpen(f *testing.F) {
+	whole := goldenVolume(f, "golden-0001.tar.zst")
+	for _, name := range []string{"golden-0001.tar.zst", "golden-0002.tar.zst", "golden-0003.tar.zst"} {
+		volume := goldenVolume(f, name)
+		f.Add(volume, false)
+		f.Add(unframe(f, volume), true)
+	}
+	f.Add(whole[:len(whole)/2], false)
+	f.Add([]byte{}, false)
+	f.Fuzz(func(t *testing.T, data []byte, reframe bool) {
+		if reframe {
+			data = frameAgain(data)
+		}
+		readAnything(t, fstest.MapFS{"golden-0001.tar.zst": {Data: data}})
+	})
+}
+
+// TestReframe checks that the way that FuzzOpen takes leads behind the
+// checksums.
+func TestReframe(t *testing.T) {
+	s := goldenSource(t)
+	dir := t.TempDir()
+	s.write(t, dir, 10_000_000)
+	volume := readFiles(t, dir)["golden-0001.tar.zst"]
+	again := frameAgain(unframe(t, volume))
+	fsys := fstest.MapFS{"golden-0001.tar.zst": {Data: again}}
+	if report := readAnything(t, fsys); report == nil || !report.OK {
+		t.Errorf("report on the same content: %+v", report)
+	}
+}
+
+// readAnything opens media and reads all that they hold. Whatever their bytes
+// are, no blob comes to its end with other bytes than its digest says.
+func readAnything(t *testing.T, fsys fstest.MapFS) *verify.Report {
+	t.Helper()
+	b, err := bundle.Open(bundle.Medium{Name: "medium", FS: fsys})
+	if err != nil {
+		return nil
+	}
+	defer b.Close()
+	report := verify.Bundle(t.Context(), b, verify.Options{})
+	verify.Bundle(t.Context(), b, verify.Options{Quick: true})
+	whole := deliverBlobs(t, b)
+	if report.OK && (b.Prologue == nil || whole != len(b.Prologue.Plan().Blobs)) {
+		t.Errorf("report is ok, %d blobs are", whole)
+	}
+	return report
+}
+
+// deliverBlobs reads every blob and returns how many came to their end, which
+// none may with wrong bytes.
+func deliverBlobs(t *testing.T, b *bundle.Bundle) (whole int) {
+	t.Helper()
+	if b.Prologue == nil {
+		return 0
+	}
+	plan := b.Prologue.Plan()
+	for i := range plan.Blobs {
+		blob := &plan.Blobs[i]
+		r, err := b.Blob(context.Background(), blob)
+		if err != nil {
+			continue
+		}
+		verifier := digest.SHA256.Digester()
+		n, err := io.Copy(verifier.Hash(), r)
+		if err == nil {
+			whole++
+			if n != blob.Size || verifier.Digest() != blob.Digest {
+				t.Errorf("blob %s of %d bytes came to its end as %s of %d", blob.Digest, blob.Size, verifier.Digest(), n)
+			}
+		} else if damage := (*bundle.DamageError)(nil); !errors.As(err, &damage) {
+			t.Errorf("blob %s: %v is no damage", blob.Digest, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	return whole
+}
+
+// unframe returns the tar that a volume holds.
+func unframe(t testing.TB, volume []byte) []byte {
+	t.Helper()
+	decoder, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer decoder.Close()
+	content, err := decoder.DecodeAll(volume, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// frameAgain puts every tar entry into stored frames of its own, and the ID of
+// the plan that it comes across into the volume header.
+func frameAgain(content []byte) []byte {
+	const block, planName = 512, "satchel/plan.json"
+	entries := [][]byte{}
+	for len(content) > 0 {
+		size := int64(block)
+		if len(content) > block && content[0] != 0 {
+			octal := strings.Trim(string(content[124:136]), " \x00")
+			if n, err := strconv.ParseUint(octal, 8, 40); err == nil {
+				size += (int64(n) + block - 1) / block * block
+			}
+		} else {
+			size = int64(len(content))
+		}
+		size = min(size, int64(len(content)))
+		entry := bytes.Clone(content[:size])
+		content = content[size:]
+		if len(entries) > 0 && bytes.HasPrefix(entry, []byte(planName+"\x00")) {
+			n, _ := strconv.ParseUint(strings.Trim(string(entry[124:136]), " \x00"), 8, 40)
+			plan := entry[block:min(uint64(len(entry)), block+n)]
+			if at := bytes.Index(entries[0], []byte(`"plan":"sha256:`)); at >= 0 {
+				copy(entries[0][at+len(`"plan":"`):], digest.FromBytes(plan))
+			}
+		}
+		entries = append(entries, entry)
+	}
+	var out []byte
+	for _, entry := range entries {
+		for len(entry) > 0 {
+			n := min(len(entry), 4<<20)
+			out, entry = storedFrame(out, entry[:n]), entry[n:]
+		}
+	}
+	return out
+}
+
+// storedFrame appends a stored frame, written after FORMAT.md.
+func storedFrame(out, content []byte) []byte {
+	out = append(out, 0x28, 0xB5, 0x2F, 0xFD, 0x84, 0x38)
+	out = binary.LittleEndian.AppendUint32(out, uint32(len(content)))
+	sum := uint32(xxhash.Sum64(content))
+	for len(content) > 0 {
+		n := min(len(content), 128<<10)
+		header := uint32(n) << 3
+		if n == len(content) {
+			header |= 1
+		}
+		out = append(out, byte(header), byte(header>>8), byte(header>>16))
+		out = append(out, content[:n]...)
+		content = content[n:]
+	}
+	return binary.LittleEndian.AppendUint32(out, sum)
+}
