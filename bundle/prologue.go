@@ -31,7 +31,7 @@ type Prologue struct {
 	planJSON []byte
 	planID   digest.Digest
 	contents map[digest.Digest][]byte
-	size     int64     // in a volume, header frame included
+	size     int64 // in a volume, header frame included
 	index    sync.Once
 	blobs    map[digest.Digest]*Blob
 	frames   [2][]byte // layout, index and plan; then the manifests; nil when read from a volume
