@@ -7,7 +7,26 @@
 //
 // # Choice of the data path
 //
-// Measurements behind the choice of the data path are kept in this section.
+// Five clients were measured against distribution 3.1.2, through a proxy where it
+// says so: the docker transport of containers/image 5.36.2, oras-go 2.6.4,
+// go-containerregistry 0.22.1, regclient 0.11.7, and this package.
+//
+//	                                c/image   oras-go    ggcr      regclient  this
+//	range with an explicit end      no (1)    no (2)     no        no         yes
+//	exact media type on PUT         guessed   yes        yes       yes        yes
+//	mount answered 202              DELETE    goes on    goes on   DELETE     DELETE
+//	2,000 repositories, 200 ms (3)  53 s      13.4 s     26.5 s    13-18 s    13.7 s
+//	  connections, requests         4000 4000 32 2000    32 4000   407 2000   33 2001
+//	600 MB at 20 MiB/s each (4)     31 s      30 s       30 s      30 s       4.3 s
+//	packages (go list -deps)        263       210        240       257        230
+//
+//	(1) GetBlobAt takes an internal type. (2) Fetch and Seek read to the blob's end:
+//	20 ranges of 64 KiB took 39 connections and 104 MB, here none and 1.3 MB.
+//	(3) reading all manifests, 32 at a time; 12.5 s is the least possible.
+//	(4) one stream; here in ranges over 8 connections.
+//
+// Ranges, exact media types and one pool of connections decide: the packing side
+// stands and falls with them, and only a path of our own has all three.
 //
 // # Design
 //

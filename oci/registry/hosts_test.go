@@ -3,6 +3,7 @@ package registry_test
 import (
 	"encoding/pem"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -231,6 +232,48 @@ func TestPlainLocationBehindTLS(t *testing.T) {
 	to.location = "http://127.0.0.1:1/x"
 	if err := b.PushBlob(t.Context(), host+"/a", src.d, src.open); err == nil {
 		t.Error("went from https to plain HTTP")
+	}
+}
+
+// Idle connections are used again, after each kind of request.
+func TestConnectionsAreReused(t *testing.T) {
+	body := pattern(100_000)
+	to := newTarget()
+	var connections atomic.Int64
+	s := httptest.NewUnstartedServer(withBase(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			content(w, r, body)
+			return
+		}
+		to.handle(w, r)
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	b := connect(t, func(o *registry.Options) { o.Insecure = true })
+	repo := s.Listener.Addr().String() + "/org/app"
+	src := &source{d: describe("", body), content: body}
+	for range 10 {
+		if _, err := b.HasBlob(t.Context(), repo, src.d); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.PushBlob(t.Context(), repo, src.d, src.open); err != nil {
+			t.Fatal(err)
+		}
+		rc, _, err := b.Blob(t.Context(), repo, src.d, 10, 5000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readAll(t, rc)
+		rc.Close()
+	}
+	// One more is the attempt at TLS.
+	if n := connections.Load(); n != 2 {
+		t.Errorf("%d connections, want 2", n)
 	}
 }
 
