@@ -101,17 +101,21 @@ func (u *unpacker) ensure(ctx context.Context, r *replay, d oci.Descriptor) erro
 }
 
 func (u *unpacker) fromOther(ctx context.Context, repository, other string, d oci.Descriptor) error {
+	has, err := u.target.HasBlob(ctx, repository, d)
+	if err != nil {
+		return err
+	}
+	if has {
+		u.count(func(c *BlobCounts) { c.Present++ })
+		return nil
+	}
 	mounted, err := u.target.Mount(ctx, repository, other, d)
 	if err != nil {
-		return fmt.Errorf("mounting from %s: %w", other, err)
+		return err
 	}
 	if mounted {
 		u.count(func(c *BlobCounts) { c.Mounted++ })
 		return nil
-	}
-	has, err := u.target.HasBlob(ctx, repository, d)
-	if err != nil || has {
-		return err
 	}
 	err = u.target.PushBlob(ctx, repository, d, func(ctx context.Context) (io.ReadCloser, error) {
 		blob, _, err := u.target.Blob(ctx, other, d, 0, d.Size)

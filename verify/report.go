@@ -31,10 +31,11 @@ type Report struct {
 	Plan   digest.Digest `json:"plan,omitempty"`
 	// Bytes is how much was read.
 	Bytes int64 `json:"bytes"`
-	// Blobs is how many blobs, manifests included, the plan has; BlobsOK how
-	// many of them were read and are right.
+	// Blobs is how many blobs the plan has, BlobsOK how many of them were read
+	// and are right. Manifests come on top; they stand in every volume.
 	Blobs          int            `json:"blobs"`
 	BlobsOK        int            `json:"blobsOK"`
+	Manifests      int            `json:"manifests"`
 	Volumes        []VolumeReport `json:"volumes"`
 	MissingVolumes []int          `json:"missingVolumes,omitempty"`
 	Findings       []Finding      `json:"findings,omitempty"`
@@ -103,7 +104,7 @@ func newReport(b *bundle.Bundle, quick bool) *Report {
 	r := &Report{Quick: quick, Plan: b.PlanID, Bundle: b.BundleID, Volumes: []VolumeReport{}}
 	if b.Prologue != nil {
 		plan := b.Prologue.Plan()
-		r.Name, r.Blobs = plan.Name, len(plan.Blobs)+len(plan.Manifests)
+		r.Name, r.Blobs, r.Manifests = plan.Name, len(plan.Blobs), len(plan.Manifests)
 	}
 	for _, v := range b.Volumes {
 		r.Volumes = append(r.Volumes, VolumeReport{Number: v.Number, Name: v.Name, Medium: v.Medium, Size: v.Size, State: StateUnchecked})

@@ -22,8 +22,17 @@ type programs struct{ satchel, registry string }
 
 // build puts satchel and the registry into the directory bin of the module in
 // which the demo runs. satchel is built always, the registry only when the file
-// with its version is not there.
-func build(ctx context.Context, p *pen) (programs, error) {
+// with its version is not there. Both stay.
+func build(ctx context.Context, p *pen) (built programs, err error) {
+	dir, err := os.MkdirTemp("", "satchel-demo-")
+	if err != nil {
+		return programs{}, err
+	}
+	defer func() { err = finish(ctx, err, dir) }()
+	// The go command leaves its temporary files behind when it is interrupted.
+	if err := os.Setenv("GOTMPDIR", dir); err != nil {
+		return programs{}, err
+	}
 	module, err := goTool(ctx, "", "env", "GOMOD")
 	if err != nil {
 		return programs{}, err
@@ -40,10 +49,11 @@ func build(ctx context.Context, p *pen) (programs, error) {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return programs{}, err
 	}
-	built := programs{filepath.Join(bin, "satchel"+suffix()), filepath.Join(bin, "registry-"+version+suffix())}
+	built = programs{filepath.Join(bin, "satchel"+suffix()), filepath.Join(bin, "registry-"+version+suffix())}
 	p.title("Building what is needed")
 	p.say(`Satchel carries container images over an air gap. This demo does so on this
-machine alone, with nothing but Go. It begins by building satchel.`)
+machine alone, with nothing but Go. It begins by building satchel, which takes a minute or two
+the first time.`)
 	if err := buildSatchel(ctx, p, root); err != nil {
 		return programs{}, err
 	}
@@ -51,10 +61,10 @@ machine alone, with nothing but Go. It begins by building satchel.`)
 		p.say("A registry stands ready from an earlier run: bin/%s.", filepath.Base(built.registry))
 		return built, p.err
 	}
-	p.say(`Images live in registries, so it needs one of these too, a real one: the
-registry %s of the CNCF project "distribution", as bin/%s.
-That is a large program: building it takes some minutes the first time, and
-fetches its source. Later runs find the file.`, version, filepath.Base(built.registry))
+	p.say(`Images live in registries, so it needs one of these too, and takes a real one:
+version %s of the CNCF project "distribution". It is built as bin/%s from source,
+which the go command fetches. That is a large program: the first time it takes
+some minutes, in which nothing is to be seen here. Later runs find the file.`, version, filepath.Base(built.registry))
 	begun := time.Now()
 	if err := fixtures.BuildRegistry(ctx, built.registry); err != nil {
 		return programs{}, err
@@ -73,7 +83,7 @@ func buildSatchel(ctx context.Context, p *pen, root string) error {
 		args = append(args, "-buildvcs=false")
 	}
 	args = append(args, "-o", "bin/satchel"+suffix(), "./cmd/satchel")
-	p.command(append([]string{"CGO_ENABLED=0", "go"}, args...))
+	p.command(append([]string{"CGO_ENABLED=0", "go"}, args...)...)
 	_, err := goTool(ctx, root, args...)
 	p.gap()
 	return err
@@ -85,7 +95,9 @@ func registryVersion(ctx context.Context, root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var file struct{ Require []struct{ Path, Version string } }
+	var file struct {
+		Require []struct{ Path, Version string }
+	}
 	if err := json.Unmarshal([]byte(content), &file); err != nil {
 		return "", fmt.Errorf("fixtures/tools/go.mod: %w", err)
 	}

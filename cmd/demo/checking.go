@@ -32,7 +32,7 @@ func (j *journey) verify(ctx context.Context) error {
 func (j *journey) inspect(ctx context.Context) error {
 	j.pen.title("What is on it?")
 	j.pen.say(`At the site no one may remember what was packed. Each volume knows, even one
-alone. (Only the beginning is shown here.)`)
+alone. (The list is cut short here.)`)
 	output, err := j.satchel(ctx, call{args: []string{"inspect", stick}, most: len(j.planned) + 13})
 	if err != nil {
 		return err

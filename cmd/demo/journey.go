@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -42,20 +41,24 @@ func tell(ctx context.Context, p *pen, built programs, s sizes) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(cancelled(ctx, err), os.RemoveAll(dir)) }()
+	defer func() { err = finish(ctx, err, dir) }()
 	j := &journey{pen: p, programs: built, sizes: s, dir: dir}
 	defer j.stop()
 	begun := time.Now()
 	for _, act := range []func(context.Context) error{
 		j.start, j.dryRun, j.pack, j.check, j.inspect, j.unpack, j.compare, j.damage, j.again,
 	} {
+		if p.err != nil {
+			return p.err
+		}
 		if err := act(ctx); err != nil {
 			return err
 		}
 	}
 	j.pen.title("The end")
-	j.pen.say(`All of it was as it should be. Since the builds that took %s. Registries and
-stick are gone again; the programs stay in bin, so try "bin/satchel help".`, time.Since(begun).Round(time.Second))
+	j.pen.say(`All of it was as it should be. It took %s, the builds not counted. Now the
+registries end and the stick is deleted; the programs stay in bin, so try
+"bin/satchel help".`, time.Since(begun).Round(time.Second))
 	return p.err
 }
 
@@ -89,15 +92,14 @@ func (j *journey) start(ctx context.Context) error {
 	}
 	j.pen.title("Two registries, and a gap between them")
 	j.pen.say(`Two registries run now. Think of the first, %s, as the internet: it
-holds %d images, each other in its build. Some are for several processors, one
-is an index within an index; there are images in Docker's form and in OCI's, one
+holds %d images of all kinds. Some are for several processors, one an index within an index; there are images in Docker's form and in OCI's, one
 known by its digest only, layers that several images share, an empty one, some
 compressed with gzip or zstd or not at all.`, j.source.Addr(), len(j.images))
 	j.pen.say(`The second, %s, is the site without internet: it is empty. No
-program here will talk to both. What goes from one to the other goes over a USB
+call of satchel talks to both. What goes from one to the other goes over a USB
 stick, for which the directory %s stands.`, j.site.Addr(), stick)
 	j.pen.say("The images are listed in a file:")
-	j.pen.command([]string{"cat", list})
+	j.pen.command("cat", list)
 	j.show(references.String())
 	return nil
 }

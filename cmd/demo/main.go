@@ -18,11 +18,15 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
 	exitFailed      = 1
 	exitInterrupted = 130
+	// timeLimit ends what hangs. The first build on a slow machine may take
+	// several minutes, all else half of one.
+	timeLimit = 30 * time.Minute
 )
 
 func main() {
@@ -34,11 +38,19 @@ func main() {
 	// the end of the process, which would leave everything behind.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	err := run(ctx, os.Stdout)
-	interrupted := ctx.Err() != nil
+	if err != nil {
+		// A terminal sends the signal to the children too, whose end may be seen
+		// before it.
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second / 2):
+		}
+	}
+	interrupted := ctx.Err() != nil && !errors.As(err, new(*leftError))
 	stop()
 	switch {
 	case err == nil:
-	case interrupted && errors.Is(err, context.Canceled):
+	case interrupted:
 		fmt.Fprintln(os.Stderr, "demo: interrupted; what it had started and made is gone, except the programs in bin")
 		os.Exit(exitInterrupted)
 	default:
@@ -55,10 +67,12 @@ func run(ctx context.Context, w io.Writer) error {
 	if len(os.Args) > 1 {
 		return fmt.Errorf("argument %q: it takes none", os.Args[1])
 	}
+	ctx, cancel := context.WithTimeout(ctx, timeLimit)
+	defer cancel()
 	p := &pen{w: w}
 	built, err := build(ctx, p)
 	if err != nil {
-		return cancelled(ctx, err)
+		return err
 	}
 	return tell(ctx, p, built, sizes{volume: 16 << 20, buffer: 8 << 20, large: 24 << 20, huge: 32 << 20})
 }
@@ -77,11 +91,21 @@ func forgetRegistryVariables() error {
 	return nil
 }
 
-// cancelled makes the end of ctx the cause of err: a child process that a signal
-// ended does not say so by itself.
-func cancelled(ctx context.Context, err error) error {
+// leftError says that something could not be deleted.
+type leftError struct{ err error }
+
+func (e *leftError) Error() string { return "deleting what it made: " + e.err.Error() }
+func (e *leftError) Unwrap() error { return e.err }
+
+// finish deletes dir after something that ended with err. It makes the end of
+// ctx the cause of an error: a child process that a signal ended does not say so
+// by itself.
+func finish(ctx context.Context, err error, dir string) error {
 	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-		return fmt.Errorf("%w: %w", ctx.Err(), err)
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	if left := os.RemoveAll(dir); left != nil {
+		return errors.Join(err, &leftError{left})
 	}
 	return err
 }

@@ -35,9 +35,10 @@ func (j *journey) dryRun(ctx context.Context) error {
 	j.pen.say(`What satchel writes is a bundle: files of a size that fits the medium, called
 volumes. Real ones fill a stick; these are small, %s at most, so that there
 are some. One layer is larger than that (%s) and will lie in several. Another
-(%s) is %d times what satchel may hold in memory while it waits for the
-stick (--buffer), and nothing is put aside on a disk. The registries here speak
-plain HTTP, which --tls-verify=false allows.`,
+(%s) is %d times what may wait in memory for the stick (--buffer); nothing is
+put aside on a disk, and here satchel could not: it is told of no directory for
+temporary files. The registries here speak plain HTTP, which --tls-verify=false
+allows.`,
 		mib(j.sizes.volume), mib(j.sizes.large), mib(j.sizes.huge), j.sizes.huge/j.sizes.buffer)
 	j.pen.say("First the plan, which reads manifests only and writes nothing:")
 	output, err := j.satchel(ctx, call{args: j.packArguments("--dry-run")})
@@ -82,7 +83,7 @@ your own you see a bar.)`)
 	if err != nil {
 		return err
 	}
-	j.pen.command([]string{"ls", stick})
+	j.pen.command("ls", stick)
 	j.show(strings.Join(names, "\n"))
 	j.pen.say(`Names, sizes and the plan ID are those that the dry run promised. Whoever has no
 satchel checks the stick by SHA256SUMS, which names %d files, and unpacks it with

@@ -7,8 +7,12 @@ import (
 	"strings"
 )
 
-// indent is what stands before the output of commands.
-const indent = "    "
+const (
+	// indent is what stands before the output of commands.
+	indent = "    "
+	// width is that of paragraphs and command lines, in columns.
+	width = 78
+)
 
 // pen writes the story. After the first error it writes nothing more.
 type pen struct {
@@ -35,23 +39,41 @@ func (p *pen) title(s string) {
 	p.write(heading + "\n" + strings.Repeat("-", len(heading)) + "\n\n")
 }
 
-// say writes a paragraph.
-func (p *pen) say(format string, args ...any) { p.write(fmt.Sprintf(format, args...) + "\n\n") }
+// say writes a paragraph, in lines that fit a terminal.
+func (p *pen) say(format string, args ...any) {
+	line := ""
+	for word := range strings.FieldsSeq(fmt.Sprintf(format, args...)) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) > width:
+			p.write(line + "\n")
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	p.write(line + "\n\n")
+}
 
 func (p *pen) gap() { p.write("\n") }
 
-// command writes a command line as one would type it, in lines that continue.
-func (p *pen) command(words []string) {
-	const width = 78
+// command writes a command line as one would type it, in lines that continue. No
+// word needs quotes. A flag and its value stay together.
+func (p *pen) command(words ...string) {
 	line := "$"
-	for _, word := range words {
-		if len(line)+1+len(word) > width {
-			p.write(line + " \\\n")
-			line = indent
-		} else {
-			line += " "
+	for i := 0; i < len(words); i++ {
+		word := words[i]
+		if strings.HasPrefix(word, "-") && i+1 < len(words) && !strings.HasPrefix(words[i+1], "-") {
+			i++
+			word += " " + words[i]
 		}
-		line += word
+		if len(line)+len(word) > width-len(` \`)-1 {
+			p.write(line + " \\\n")
+			line = indent + word
+		} else {
+			line += " " + word
+		}
 	}
 	p.write(line + "\n")
 }

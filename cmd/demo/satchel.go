@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +33,7 @@ func (j *journey) satchel(ctx context.Context, c call) (string, error) {
 	if j.pen.err != nil {
 		return "", j.pen.err
 	}
-	j.pen.command(append([]string{"satchel"}, c.args...))
+	j.pen.command(append([]string{"satchel"}, c.args...)...)
 	stdout := &display{pen: j.pen, most: c.most}
 	var stderr bytes.Buffer
 	command := exec.CommandContext(ctx, j.programs.satchel, c.args...)
@@ -63,15 +62,18 @@ func (j *journey) satchel(ctx context.Context, c call) (string, error) {
 }
 
 // environment keeps the configuration of whoever runs the demo out of it:
-// credentials, mirrors and limits.
+// credentials, mirrors and limits. The directories that it names do not exist:
+// satchel needs none for temporary files.
 func (j *journey) environment() []string {
-	home := filepath.Join(j.dir, "home")
+	nowhere := j.path("nowhere")
 	kept := slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		return slices.Contains([]string{
 			"HOME", "USERPROFILE", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "DOCKER_CONFIG",
 			"CONTAINERS_REGISTRIES_CONF", "REGISTRY_AUTH_FILE", "GOMEMLIMIT",
+			"TMPDIR", "TMP", "TEMP",
 		}, name)
 	})
-	return append(kept, "HOME="+home, "USERPROFILE="+home)
+	return append(kept, "HOME="+nowhere, "USERPROFILE="+nowhere,
+		"TMPDIR="+nowhere, "TMP="+nowhere, "TEMP="+nowhere)
 }

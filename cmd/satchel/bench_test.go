@@ -36,14 +36,14 @@ func hashTime(n int64) time.Duration {
 }
 
 // BenchmarkLink packs and unpacks through a link of 100 MB/s that gives each
-// connection 20 MB/s, with 50 ms of round trip, and states how full it was.
+// connection 30 MB/s, with 50 ms of round trip, and states how full it was.
 func BenchmarkLink(b *testing.B) {
-	const size, total = 150 << 20, 100e6
+	const size, total = 600 << 20, 100e6
 	images := layered(4, size)
 	source := startRegistry(b, fixtures.Options{}, images...)
 	site := startRegistry(b, fixtures.Options{DiscardBlobs: true})
 	shaped := func(host string) string {
-		p, err := fixtures.NewProxy(host, fixtures.ProxyOptions{PerConnection: 20e6, Total: total, Latency: 25 * time.Millisecond})
+		p, err := fixtures.NewProxy(host, fixtures.ProxyOptions{PerConnection: 30e6, Total: total, Latency: 25 * time.Millisecond})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -54,9 +54,9 @@ func showPlan(out *output, prologue *bundle.Prologue) error {
 	out.printf("\n%d images, %d blobs of %s, each once; %s are shared between images\n",
 		p.Images, p.Blobs, human(p.Bytes), human(p.Shared))
 	if len(p.Volumes) == 1 {
-		out.printf("1 volume, %d bytes in all\n", p.Size)
+		out.printf("1 volume, %s bytes in all\n", decimal(p.Size))
 	} else {
-		out.printf("%d volumes, %d bytes in all\n", len(p.Volumes), p.Size)
+		out.printf("%d volumes, %s bytes in all\n", len(p.Volumes), decimal(p.Size))
 	}
 	if atMost {
 		out.printf("\"at most\": the volume holds layers that are compressed while they are written\n")

@@ -31,7 +31,7 @@ func unpackCommand() command {
 		name: "unpack", arguments: "MEDIA... --to REGISTRY[/PREFIX]", summary: "replay into a registry",
 		about: "Pushes the images of the volumes in the directories into a registry, in one pass over\n" +
 			"the media, checking while it reads. An image gets its tag only when all of it is there.\n" +
-			"What the registry has is not sent again, so an interrupted run goes on where it was.",
+			"Blobs that the registry has are not sent again: an interrupted run is repeated and goes on.",
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
 			f := &unpackFlags{}
 			flags.StringVar(&f.to, "to", "", "`REGISTRY[/PREFIX]` to push to, or oci:DIR for an OCI image layout")

@@ -111,8 +111,8 @@ func printReport(out *output, r *verify.Report, rate string) {
 	switch {
 	case r.Stopped != nil:
 	case r.OK:
-		out.printf("ok: %s, %d images, %d blobs, %s in %d volumes, read at %s\nbundle ID %s\n",
-			r.Name, len(r.Images), r.Blobs, human(r.Bytes), len(r.Volumes), rate, idOrNone(string(r.Bundle)))
+		out.printf("ok: %s, %d images, %d manifests, %d blobs, %s in %d volumes, read at %s\nbundle ID %s\n",
+			r.Name, len(r.Images), r.Manifests, r.Blobs, human(r.Bytes), len(r.Volumes), rate, idOrNone(string(r.Bundle)))
 	case r.Err() == verify.ErrQuick:
 		out.printf("quick check of %s: structure and sizes agree; contents were not read, so damage is still possible\n", r.Name)
 	case len(r.Findings) > 0:
