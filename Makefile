@@ -50,7 +50,7 @@ fuzz: ## run each fuzz test for FUZZTIME
 		for name in $$listed; do \
 			case $$name in Fuzz*) ;; *) continue ;; esac; \
 			echo "$$package $$name"; \
-			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; \
 		done; \
 	done
 

@@ -176,7 +176,7 @@ func TestDamageSampled(t *testing.T) {
 	t.Parallel()
 	m := medium(readFiles(t, goldenDir))
 	for _, name := range m.volumes() {
-		each(len(m[name]), 331, func(i int) {
+		each(len(m[name]), 499, func(i int) {
 			damaged := bytes.Clone(m[name])
 			damaged[i] ^= 0x80
 			checkDamaged(t, name+" flipped", m.with(name, damaged), name)
@@ -196,6 +196,16 @@ func TestDamageFiles(t *testing.T) {
 	t.Parallel()
 	m := medium(readFiles(t, goldenDir))
 	first, second, third := m.volumes()[0], m.volumes()[1], m.volumes()[2]
+	for name, content := range m {
+		// What lies beside the volumes is looked at too.
+		if !strings.HasSuffix(name, ".tar.zst") {
+			each(len(content), 173, func(i int) {
+				damaged := bytes.Clone(content)
+				damaged[i] ^= 1
+				checkDamaged(t, name+" flipped", m.with(name, damaged), append(m.volumes(), name, "SHA256SUMS")...)
+			})
+		}
+	}
 	for _, name := range m.volumes() {
 		checkDamaged(t, name+" deleted", m.without(name), name)
 		checkDamaged(t, name+" and the inventory deleted", m.without(name, "inventory.json"), name)
@@ -216,7 +226,7 @@ func TestDamageFiles(t *testing.T) {
 	checkDamaged(t, "one of another bundle", m.with(second, other[second]), second)
 	checkDamaged(t, "one of another bundle, no inventory", m.without("inventory.json").with(second, other[second]), second)
 	checkDamaged(t, "one of another bundle beside it", m.with("golden-0004.tar.zst", other["golden-0004.tar.zst"]), "golden-0004.tar.zst")
-	checkDamaged(t, "inventory of another bundle", m.with("inventory.json", other["inventory.json"]), first)
+	checkDamaged(t, "inventory of another bundle", m.with("inventory.json", other["inventory.json"]), "inventory.json")
 
 	// The members of other volumes behind the right header.
 	header := m[first][:1041]

@@ -17,6 +17,8 @@ const (
 	Version = 1
 	// MaxVolumes is the largest number of volumes; names have four digits.
 	MaxVolumes = 9_999
+	// MaxExtents bounds the extents of one blob; names have four digits.
+	MaxExtents = 9_999
 	// MaxDocument bounds plan, inventory and index.json in bytes.
 	MaxDocument = 64 << 20
 	// MaxManifestBytes bounds the manifests of one bundle together in bytes:

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -105,6 +106,23 @@ func fillStored(dst []byte, n int, r io.Reader) ([]byte, error) {
 			return binary.LittleEndian.AppendUint32(dst, uint32(sum.Sum64())), nil
 		}
 	}
+}
+
+// isStored reports whether a frame that decoded to n bytes is the stored one:
+// where raw blocks of the right sizes stand, nothing is left to choose.
+func isStored(frame []byte, n int) bool {
+	if int64(len(frame)) != storedFrameSize(int64(n)) || frame[4] != storedFlags || frame[5] != storedWindow {
+		return false
+	}
+	for at := frameHeader; n > 0; {
+		size := min(n, blockContent)
+		n -= size
+		if !bytes.Equal(frame[at:at+blockHeader], appendRawBlockHeader(nil, size, n == 0)) {
+			return false
+		}
+		at += blockHeader + size
+	}
+	return true
 }
 
 func appendRawBlockHeader(dst []byte, size int, last bool) []byte {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -174,21 +176,18 @@ func frameAgain(content []byte) []byte {
 	const block, planName = 512, "satchel/plan.json"
 	entries := [][]byte{}
 	for len(content) > 0 {
-		size := int64(block)
+		size, n := len(content), 0
 		if len(content) > block && content[0] != 0 {
 			octal := strings.Trim(string(content[124:136]), " \x00")
-			if n, err := strconv.ParseUint(octal, 8, 40); err == nil {
-				size += (int64(n) + block - 1) / block * block
+			if v, err := strconv.ParseUint(octal, 8, 30); err == nil {
+				n = min(int(v), len(content)-block)
+				size = min(block+(n+block-1)/block*block, len(content))
 			}
-		} else {
-			size = int64(len(content))
 		}
-		size = min(size, int64(len(content)))
 		entry := bytes.Clone(content[:size])
 		content = content[size:]
 		if len(entries) > 0 && bytes.HasPrefix(entry, []byte(planName+"\x00")) {
-			n, _ := strconv.ParseUint(strings.Trim(string(entry[124:136]), " \x00"), 8, 40)
-			plan := entry[block:min(uint64(len(entry)), block+n)]
+			plan := entry[min(block, size):min(block+n, size)]
 			if at := bytes.Index(entries[0], []byte(`"plan":"sha256:`)); at >= 0 {
 				copy(entries[0][at+len(`"plan":"`):], digest.FromBytes(plan))
 			}
@@ -221,4 +220,84 @@ func storedFrame(out, content []byte) []byte {
 		content = content[n:]
 	}
 	return binary.LittleEndian.AppendUint32(out, sum)
+}
+
+// otherEntry is a tar entry as FORMAT.md describes it, without archive/tar.
+func otherEntry(name string, content []byte) []byte {
+	header := make([]byte, 512)
+	copy(header, name)
+	copy(header[100:], "0000644\x000000000\x000000000\x00")
+	copy(header[124:], fmt.Sprintf("%011o\x0000000000000\x00        0", len(content)))
+	copy(header[257:], "ustar\x0000")
+	copy(header[329:], "0000000\x000000000\x00")
+	sum := 0
+	for _, c := range header {
+		sum += int(c)
+	}
+	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
+	entry := append(header, content...)
+	return append(entry, make([]byte, (512-len(content)%512)%512)...)
+}
+
+// otherWriter writes the volumes of a plan after FORMAT.md, with nothing of this
+// package: every frame is stored.
+func otherWriter(t testing.TB, planJSON []byte, s *source, index []byte) medium {
+	t.Helper()
+	var plan struct {
+		Blobs []struct {
+			Digest  digest.Digest
+			Volume  int
+			Extents []struct{ Size, Volume int }
+		}
+		Manifests []struct{ Digest digest.Digest }
+		Name      string
+		Volumes   int
+	}
+	if err := json.Unmarshal(planJSON, &plan); err != nil {
+		t.Fatal(err)
+	}
+	files := medium{}
+	for n := 1; n <= plan.Volumes; n++ {
+		header := fmt.Sprintf(`{"count":%d,"name":%q,"number":%d,"plan":%q,"version":1}`+"\n",
+			plan.Volumes, plan.Name, n, digest.FromBytes(planJSON))
+		out := storedFrame(nil, otherEntry(fmt.Sprintf("satchel/volume-%04d.json", n), []byte(header)))
+		out = storedFrame(out, otherEntry("oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)))
+		out = storedFrame(out, otherEntry("index.json", index))
+		out = storedFrame(out, otherEntry("satchel/plan.json", planJSON))
+		for _, m := range plan.Manifests {
+			out = storedFrame(out, otherEntry("blobs/sha256/"+m.Digest.Encoded(), s.selection.Contents[m.Digest]))
+		}
+		for _, b := range plan.Blobs {
+			content := s.blobs[b.Digest]
+			if b.Volume == n {
+				out = storedFrame(out, otherEntry("blobs/sha256/"+b.Digest.Encoded(), content))
+			}
+			for k, e := range b.Extents {
+				if e.Volume == n {
+					name := fmt.Sprintf("satchel/extents/sha256-%s.%04d", b.Digest.Encoded(), k+1)
+					out = storedFrame(out, otherEntry(name, content[:e.Size]))
+				}
+				content = content[e.Size:]
+			}
+		}
+		files[fmt.Sprintf("%s-%04d.tar.zst", plan.Name, n)] = storedFrame(out, make([]byte, 1024))
+	}
+	return files
+}
+
+// entryContent returns the content of a tar entry.
+func entryContent(t testing.TB, content []byte, name string) []byte {
+	t.Helper()
+	for len(content) >= 512 {
+		var size int
+		if _, err := fmt.Sscanf(string(content[124:135]), "%o", &size); err != nil {
+			break
+		}
+		if bytes.HasPrefix(content, []byte(name+"\x00")) {
+			return content[512 : 512+size]
+		}
+		content = content[512+(size+511)/512*512:]
+	}
+	t.Fatalf("no entry %s", name)
+	return nil
 }

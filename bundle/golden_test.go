@@ -234,3 +234,40 @@ func readBlob(t testing.TB, b *bundle.Bundle, blob *bundle.Blob) []byte {
 	}
 	return content
 }
+
+// countingDir is an output directory that counts what is written and keeps
+// nothing.
+type countingDir struct{ files map[string]*countingFile }
+
+func (d countingDir) Create(name string) (bundle.File, error) {
+	d.files[name] = new(countingFile)
+	return d.files[name], nil
+}
+
+func (d countingDir) Rename(from, to string) error {
+	d.files[to] = d.files[from]
+	delete(d.files, from)
+	return nil
+}
+func (d countingDir) Remove(string) error      { return fs.ErrNotExist }
+func (d countingDir) Names() ([]string, error) { return nil, nil }
+func (d countingDir) Sync() error              { return nil }
+func (d countingDir) Free() (int64, error)     { return -1, nil }
+
+type countingFile struct{ size int64 }
+
+func (f *countingFile) Write(p []byte) (int, error) {
+	f.size += int64(len(p))
+	return len(p), nil
+}
+func (f *countingFile) Seek(offset int64, _ int) (int64, error) { return offset, nil }
+func (f *countingFile) Truncate(size int64) error               { f.size = size; return nil }
+func (f *countingFile) Sync() error                             { return nil }
+func (f *countingFile) Close() error                            { return nil }
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}

@@ -101,6 +101,16 @@ func ParseInventory(data []byte) (*Inventory, error) {
 	if err := CheckName(inv.Name); err != nil {
 		return nil, fmt.Errorf("inventory: %w", err)
 	}
+	for _, m := range inv.Missing {
+		if err := oci.CheckDigest(m.Digest); err != nil {
+			return nil, fmt.Errorf("inventory: missing %w", err)
+		}
+	}
+	for _, a := range inv.Attached {
+		if err := oci.CheckDescriptor(a.Content.Descriptor()); err != nil {
+			return nil, fmt.Errorf("inventory: attached %w", err)
+		}
+	}
 	for i, v := range inv.Volumes {
 		if v.Number < 1 || v.Number > MaxVolumes || v.Name != volumeName(inv.Name, v.Number) || i > 0 && inv.Volumes[i-1].Number >= v.Number {
 			return nil, fmt.Errorf("inventory: volume %d named %q", v.Number, v.Name)

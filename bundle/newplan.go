@@ -91,16 +91,17 @@ func planVolumes(s Selection, volumeSize int64, manifests []byte) (*Plan, *Prolo
 	if n := count + len(s.Manifests); n > oci.MaxBlobs {
 		return nil, nil, false, fmt.Errorf("%d blobs are more than the %d that a bundle holds", n, oci.MaxBlobs)
 	}
-	p.Blobs = make([]Blob, 0, count)
-	groups := make([][]*Blob, len(s.Blobs))
-	for i, group := range s.Blobs {
-		for _, b := range group {
-			b.Volume = 1 // a first guess, for the size of the plan
-			p.Blobs = append(p.Blobs, b)
-			groups[i] = append(groups[i], &p.Blobs[len(p.Blobs)-1])
+	for reserved := int64(0); ; {
+		groups := unplaced(p, s.Blobs, count)
+		if reserved > 0 {
+			volumes, cutFirst, err := place(groups, volumeSize-reserved-int64(len(endOfArchive())))
+			if err != nil {
+				return nil, nil, false, err
+			}
+			if p.Volumes = volumes; cutFirst {
+				sortCutFirst(p.Blobs)
+			}
 		}
-	}
-	for {
 		prologue, err := newPrologue(p, s.Contents, manifests)
 		if err != nil {
 			return nil, nil, false, err
@@ -108,23 +109,27 @@ func planVolumes(s Selection, volumeSize int64, manifests []byte) (*Plan, *Prolo
 		if prologue.Size()*maxPrologueShare > volumeSize {
 			return nil, prologue, true, nil
 		}
-		// The slack lets the second round suffice nearly always.
-		reserved := prologue.Size() + prologue.Size()/256 + 64
-		p.Volumes, err = place(groups, volumeSize-reserved-int64(len(endOfArchive())))
-		if err != nil {
-			return nil, nil, false, err
-		}
-		prologue, err = newPrologue(p, s.Contents, manifests)
-		if err != nil {
-			return nil, nil, false, err
-		}
 		if prologue.Size() <= reserved {
-			if prologue.Size()*maxPrologueShare > volumeSize {
-				return nil, prologue, true, nil
-			}
 			return p, prologue, false, p.check()
 		}
+		// The slack lets the second round suffice nearly always.
+		reserved = prologue.Size() + prologue.Size()/256 + 64
 	}
+}
+
+// unplaced makes the plan's blobs anew from the selection's, all in the first
+// volume as a first guess, and returns pointers to them by image.
+func unplaced(p *Plan, selected [][]Blob, count int) [][]*Blob {
+	p.Blobs = make([]Blob, 0, count)
+	groups := make([][]*Blob, len(selected))
+	for i, group := range selected {
+		for _, b := range group {
+			b.Volume = 1
+			p.Blobs = append(p.Blobs, b)
+			groups[i] = append(groups[i], &p.Blobs[len(p.Blobs)-1])
+		}
+	}
+	return groups
 }
 
 // VolumeSizes returns the planned size in bytes of each volume, and for each

@@ -156,7 +156,7 @@ type found struct {
 
 func (b *Bundle) find(media []Medium) error {
 	var files []*found
-	var inventories []*Inventory
+	var inventories []foundInventory
 	for _, medium := range media {
 		entries, err := fs.ReadDir(medium.FS, ".")
 		if err != nil {
@@ -171,16 +171,7 @@ func (b *Bundle) find(media []Medium) error {
 				files = append(files, f)
 			}
 			if e.Name() == inventoryName {
-				inv, id, err := readInventory(medium)
-				if version := (*VersionError)(nil); errors.As(err, &version) {
-					return fmt.Errorf("%s on %s: %w", inventoryName, medium.Name, err)
-				}
-				if err != nil {
-					b.Damage = append(b.Damage, &DamageError{File: inventoryName, Medium: medium.Name, Offset: -1, Err: err})
-					continue
-				}
-				inventories = append(inventories, inv)
-				b.Inventory, b.BundleID = inv, id
+				inventories = append(inventories, readInventory(medium))
 			}
 		}
 	}
@@ -239,24 +230,35 @@ func (b *Bundle) openVolume(medium Medium, name string, match []string) (*found,
 }
 
 // choose decides of which plan the bundle is, when media hold more than one
-// thing: the inventory says it, else most volumes do.
-func (b *Bundle) choose(files []*found, inventories []*Inventory) (name string, err error) {
-	for _, inv := range inventories {
-		if b.PlanID != "" && inv.Plan != b.PlanID {
-			return "", fmt.Errorf("media hold inventories of two bundles: plans %s and %s", b.PlanID, inv.Plan)
+// thing: an inventory says it if a volume agrees, else most volumes do.
+func (b *Bundle) choose(files []*found, inventories []foundInventory) (name string, err error) {
+	count := make(map[digest.Digest]int)
+	for _, f := range files {
+		if f.err == nil {
+			count[f.header.Plan]++
 		}
-		b.PlanID, name = inv.Plan, inv.Name
+	}
+	for _, inv := range inventories {
+		if version := (*VersionError)(nil); errors.As(inv.err, &version) && len(count) == 0 {
+			return "", fmt.Errorf("%s on %s: %w", inventoryName, inv.medium, inv.err)
+		}
+		if inv.err == nil && count[inv.Plan] == 0 && len(count) > 0 {
+			inv.err = fmt.Errorf("it is of plan %s, and no volume is", inv.Plan)
+		}
+		if inv.err != nil {
+			b.Damage = append(b.Damage, &DamageError{File: inventoryName, Medium: inv.medium, Offset: -1, Err: inv.err})
+			continue
+		}
+		if b.PlanID != "" && inv.id != b.BundleID {
+			return "", fmt.Errorf("media hold the inventories of two bundles: %s and %s", b.BundleID, inv.id)
+		}
+		b.Inventory, b.BundleID, b.PlanID, name = inv.Inventory, inv.id, inv.Plan, inv.Name
 	}
 	if b.PlanID != "" {
 		return name, nil
 	}
-	count := make(map[digest.Digest]int)
 	for _, f := range files {
-		if f.err != nil {
-			continue
-		}
-		count[f.header.Plan]++
-		if n := count[f.header.Plan]; b.PlanID == "" || n > count[b.PlanID] {
+		if f.err == nil && (b.PlanID == "" || count[f.header.Plan] > count[b.PlanID]) {
 			b.PlanID, name = f.header.Plan, f.header.Name
 		}
 	}
@@ -330,13 +332,30 @@ func (b *Bundle) readFirstPrologue() {
 		b.Prologue = nil
 		b.Damage = append(b.Damage, &DamageError{File: v.Name, Medium: v.Medium, Offset: t.frame, Err: fmt.Errorf("prologue: %w", err)})
 	}
-	if b.Inventory == nil || b.Prologue == nil {
+	if b.Prologue == nil {
+		return
+	}
+	b.dropStrays()
+	if b.Inventory == nil {
 		return
 	}
 	if err := b.Inventory.Agrees(b.Prologue); err != nil {
 		b.Damage = append(b.Damage, &DamageError{File: inventoryName, Offset: -1, Err: err})
 		b.Inventory, b.BundleID = nil, ""
 	}
+}
+
+// dropStrays gives up files whose names say a number that the bundle does not
+// have.
+func (b *Bundle) dropStrays() {
+	b.Volumes = slices.DeleteFunc(b.Volumes, func(v *VolumeFile) bool {
+		stray := v.Number < 1 || v.Number > b.Prologue.plan.Volumes
+		if stray {
+			b.Damage = append(b.Damage, &DamageError{File: v.Name, Medium: v.Medium, Offset: -1,
+				Err: fmt.Errorf("the bundle has no volume %d, only %d", v.Number, b.Prologue.plan.Volumes)})
+		}
+		return stray
+	})
 }
 
 // Volume returns the volume of that number, of two copies the better one; nil

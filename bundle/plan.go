@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -33,6 +34,9 @@ type Plan struct {
 	VolumeSize int64 `json:"volumeSize"`
 	// Volumes is their number, 1 … [MaxVolumes].
 	Volumes int `json:"volumes"`
+
+	once    sync.Once
+	members [][]Member // by volume
 }
 
 // Request is what the packer asked for, kept for people and for repeating it.
@@ -135,24 +139,30 @@ func ParsePlan(data []byte) (*Plan, error) {
 	return p, nil
 }
 
-// Members returns the members of volume n, 1 ≤ n ≤ p.Volumes, in their order.
-// They point into the plan.
+// Members returns the members of volume n in their order, none if there is no
+// such volume. They point into the plan, which must not be changed any more.
 func (p *Plan) Members(n int) []Member {
-	var members []Member
+	p.once.Do(p.placeMembers)
+	if n < 1 || n > p.Volumes {
+		return nil
+	}
+	return p.members[n]
+}
+
+// placeMembers turns what the blobs say of volumes around.
+func (p *Plan) placeMembers() {
+	p.members = make([][]Member, p.Volumes+1)
 	for i := range p.Blobs {
 		b := &p.Blobs[i]
-		if b.Volume == n {
-			members = append(members, Member{Blob: b, Size: b.Size})
+		if b.Volume != 0 {
+			p.members[b.Volume] = append(p.members[b.Volume], Member{Blob: b, Size: b.Size})
 		}
 		start := int64(0)
 		for k, e := range b.Extents {
-			if e.Volume == n {
-				members = append(members, Member{Blob: b, Extent: k + 1, Start: start, Size: e.Size})
-			}
+			p.members[e.Volume] = append(p.members[e.Volume], Member{Blob: b, Extent: k + 1, Start: start, Size: e.Size})
 			start += e.Size
 		}
 	}
-	return members
 }
 
 // VolumesOf returns the numbers of the volumes that hold the blob, ascending.
@@ -207,6 +217,9 @@ func (p *Plan) check() error {
 	if p.VolumeSize < 1 || p.VolumeSize > oci.MaxBlobSize {
 		return fmt.Errorf("volume size %d is outside of 1 to %d bytes", p.VolumeSize, int64(oci.MaxBlobSize))
 	}
+	if p.Blobs == nil || p.Images == nil || p.Manifests == nil {
+		return errors.New("blobs, images or manifests are not a list")
+	}
 	if n := len(p.Blobs) + len(p.Manifests); n > oci.MaxBlobs {
 		return fmt.Errorf("%d blobs are more than %d", n, oci.MaxBlobs)
 	}
@@ -230,10 +243,15 @@ func (p *Plan) check() error {
 	if manifestBytes > MaxManifestBytes {
 		return fmt.Errorf("manifests of %d bytes are more than %d", manifestBytes, int64(MaxManifestBytes))
 	}
+	names := make(map[string]bool, len(p.Images))
 	for _, image := range p.Images {
 		if !validReference.MatchString(image.Reference) {
 			return fmt.Errorf("image %q: not a reference", image.Reference)
 		}
+		if names[image.Reference] {
+			return fmt.Errorf("image %s: stands twice", image.Reference)
+		}
+		names[image.Reference] = true
 		if manifests[image.Root.Digest] != image.Root {
 			return fmt.Errorf("image %s: root %s is not among the manifests", image.Reference, image.Root.Digest)
 		}
@@ -250,6 +268,7 @@ func (p *Plan) check() error {
 // stand next to each other, and that no volume can exceed its size.
 func (p *Plan) checkPlaces(seen map[digest.Digest]bool) error {
 	sizes := make([]int64, p.Volumes+1)
+	members := 0
 	last := make([]int, p.Volumes+1) // the blob whose member is the latest in the volume
 	for i := range p.Blobs {
 		b := &p.Blobs[i]
@@ -259,6 +278,12 @@ func (p *Plan) checkPlaces(seen map[digest.Digest]bool) error {
 		extents := b.Extents
 		if (b.Volume == 0) == (len(extents) == 0) {
 			return fmt.Errorf("blob %s: neither whole nor cut", b.Digest)
+		}
+		if len(extents) > MaxExtents {
+			return fmt.Errorf("blob %s: %d extents are more than %d", b.Digest, len(extents), MaxExtents)
+		}
+		if members += max(1, len(extents)); members > oci.MaxBlobs+MaxExtents {
+			return fmt.Errorf("more than %d members", oci.MaxBlobs+MaxExtents)
 		}
 		if b.Volume != 0 {
 			extents = []Extent{{Size: b.Size, Volume: b.Volume}}

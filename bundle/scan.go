@@ -139,6 +139,7 @@ func (s *scan) member(m Member) error {
 }
 
 func (s *scan) endOfArchive() error {
+	s.t.stored = true
 	if err := s.t.nextFrame(); err != nil {
 		return noEOF(err)
 	}

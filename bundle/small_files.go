@@ -18,13 +18,24 @@ const (
 	planSuffix    = ".plan.json"
 )
 
-func readInventory(medium Medium) (*Inventory, digest.Digest, error) {
+// foundInventory is an inventory on a medium, or why it is none.
+type foundInventory struct {
+	*Inventory
+	id     digest.Digest
+	medium string
+	err    error
+}
+
+func readInventory(medium Medium) foundInventory {
+	found := foundInventory{medium: medium.Name}
 	data, err := readSmall(medium, inventoryName)
 	if err != nil {
-		return nil, "", err
+		found.err = err
+		return found
 	}
-	inv, err := ParseInventory(data)
-	return inv, idOf(data), err
+	found.id = idOf(data)
+	found.Inventory, found.err = ParseInventory(data)
+	return found
 }
 
 func readSmall(medium Medium, name string) ([]byte, error) {

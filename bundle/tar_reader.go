@@ -22,12 +22,15 @@ type tarReader struct {
 	offset, frame int64
 	raw, content  []byte
 	rest          []byte
+	// stored says that frames must be stored ones, whose bytes follow from
+	// their content.
+	stored bool
 }
 
 // reset begins to read at offset of a volume, which is where r stands. The
 // buffers are kept.
 func (t *tarReader) reset(r io.Reader, offset int64) {
-	t.r, t.offset, t.frame, t.rest = r, offset, offset, nil
+	t.r, t.offset, t.frame, t.rest, t.stored = r, offset, offset, nil, false
 }
 
 // nextFrame decodes the next frame into t.rest. It returns io.EOF at a clean end.
@@ -45,6 +48,9 @@ func (t *tarReader) nextFrame() error {
 	}
 	if len(t.content) != size {
 		return fmt.Errorf("%w: %d bytes instead of %d", errFrame, len(t.content), size)
+	}
+	if t.stored && !isStored(raw, size) {
+		return fmt.Errorf("%w: it is not stored as it must be", errFrame)
 	}
 	t.rest = t.content
 	return nil

@@ -227,6 +227,7 @@ func (m *memberReader) release() {
 // header reads the tar header of a member and compares it with the only one that
 // the member can have.
 func (t *tarReader) header(m Member) error {
+	t.stored = !m.Blob.Compress
 	var block [tarBlock]byte
 	if _, err := io.ReadFull(t, block[:]); err != nil {
 		return noEOF(err)

@@ -105,34 +105,38 @@ done
 known=$findings
 for file in "$plan" inventory.json; do
 	jq -cS . "$file" 2>"$tmp/jq" | cmp -s - "$file" || finding "$file is not canonical JSON $(<"$tmp/jq")"
-	[ "$(jq .version "$file" 2>/dev/null)" = 1 ] || finding "$file is not of version 1"
-	[ "$(jq -r .name "$file" 2>/dev/null)" = "$name" ] || finding "$file has another name than $name"
 done
+[ "$(jq -r '"\(.version) \(.name)"' "$plan" inventory.json)" = "1 $name"$'\n'"1 $name" ] ||
+	finding "$plan or inventory.json is not of version 1, or has another name"
 [ "$findings" = "$known" ] || over
 plan_id=$(id "$plan")
-[ "$(query .plan inventory.json)" = "$plan_id" ] || finding "inventory.json is of another plan than $plan_id"
 [[ $(<README.txt) = *"Bundle ID: $(id inventory.json)"* ]] || finding "README.txt does not state the bundle ID"
-same='{images, blobs: [.blobs[] | {digest, mediaType, size}], manifests: [.manifests[] | {digest, mediaType, size}]}'
-[ "$(query -cS "$same" inventory.json)" = "$(query -cS "$same" "$plan")" ] || finding "plan and inventory state different contents"
-count=$(query .volumes "$plan")
-volume_size=$(query .volumeSize "$plan")
-[ "$(query -c '[.volumes[].number]' inventory.json)" = "$(query -c '[range(.volumes)+1]' "$plan")" ] ||
-	finding "inventory.json does not name $count volumes"
+query '{images, blobs: [.blobs[] | {digest, mediaType, size}], manifests: [.manifests[] | {digest, mediaType, size}]}
+	| tojson' "$plan" inventory.json >"$tmp/same"
+{ read -r one && read -r other; } <"$tmp/same"
+[ "$one" = "$other" ] || finding "plan and inventory state different contents"
+read -r count volume_size < <(query '"\(.volumes) \(.volumeSize)"' "$plan")
+query '.plan, (.volumes[] | "\(.number) \(.name) \(.size) \(.digest)")' inventory.json >"$tmp/volumes"
+{ read -r stated && mapfile -t volumes; } <"$tmp/volumes"
+[ "$stated" = "$plan_id" ] || finding "inventory.json is of another plan than $plan_id"
+[ "$count" = ${#volumes[@]} ] || finding "inventory.json does not name $count volumes"
 
 # 2. The volumes.
 prologue=$(query '"oci-layout", "index.json", "satchel/plan.json", ("blobs/sha256/" + .manifests[].digest[7:])' "$plan")
-members='. as $plan | .blobs[] | . as $b
-	| if .volume then {n: .volume, digest, compress, start: 0, size, name: ("blobs/sha256/" + .digest[7:])}
-	  else (.extents | to_entries[] | .key as $k | {
-		n: .value.volume, digest: $b.digest, compress: $b.compress, size: .value.size, start: ([$b.extents[:$k][].size] | add // 0),
-		name: ("satchel/extents/sha256-" + $b.digest[7:] + "." + ("000\($k + 1)"[-4:]))}) end
-	| select(.n == $n)'
+query '.blobs[] | . as $b
+	| if .volume then "\(.volume) \(.digest) 0 \(.size) \(.compress) blobs/sha256/\(.digest[7:])"
+	  else (.extents | to_entries[] | .key as $k | "\(.value.volume) \($b.digest) \([$b.extents[:$k][].size] | add // 0)" +
+		" \(.value.size) \($b.compress) satchel/extents/sha256-\($b.digest[7:]).\("000\($k + 1)"[-4:])") end' "$plan" >"$tmp/all-planned"
+query '.volumes[] | .number as $n | .members[] | "\($n) \(.digest) \(.start // 0) \(.size) \(.offset) \(.length)"' \
+	inventory.json >"$tmp/all-placed"
+of() { while read -r number rest; do [ "$number" != "$1" ] || echo "$rest"; done; } # VOLUME
+
 for ((n = 1; n <= count; n++)); do
 	printf -v nnnn %04d "$n"
 	volume=$name-$nnnn.tar.zst
 	[ -f "$volume" ] || { finding "$volume is missing"; continue; }
-	read -r want_name want_size want_digest < <(query --argjson n "$n" \
-		'.volumes[$n-1] | "\(.name) \(.size) \(.digest)"' inventory.json)
+	read -r number want_name want_size want_digest <<<"${volumes[n - 1]:-}"
+	[ "$number" = "$n" ] || finding "inventory.json has volume $number instead of $n"
 	[ "$want_name" = "$volume" ] || finding "$volume is called $want_name in the inventory"
 	[ "$(size "$volume")" = "$want_size" ] || finding "$volume has $(size "$volume") bytes, not $want_size"
 	[ "$(size "$volume")" -le "$volume_size" ] || finding "$volume is larger than $volume_size bytes"
@@ -152,15 +156,15 @@ for ((n = 1; n <= count; n++)); do
 	cmp -s "$one/satchel/plan.json" "$plan" || finding "$volume holds another plan than $plan"
 	[ "$(id "$one/satchel/plan.json")" = "$plan_id" ] || finding "$volume: the plan is not $plan_id"
 	[ "$(cat "$one/oci-layout")" = '{"imageLayoutVersion":"1.0.0"}' ] || finding "$volume: oci-layout"
-	jq -cS . "$one/index.json" 2>/dev/null | cmp -s - "$one/index.json" || finding "$volume: index.json is not canonical JSON"
-	query --argjson n "$n" "$members | \"\(.digest) \(.start) \(.size) \(.compress) \(.name)\"" "$plan" >"$tmp/planned"
+	[ -f "$tmp/index.json" ] || cp "$one/index.json" "$tmp/index.json"
+	cmp -s "$one/index.json" "$tmp/index.json" || finding "$volume: index.json is not that of the volume before"
+	of "$n" <"$tmp/all-planned" >"$tmp/planned"
+	of "$n" <"$tmp/all-placed" >"$tmp/placed"
 	wanted=satchel/volume-$nnnn.json$'\n'$prologue
 	while read -r _ _ _ _ member; do wanted+=$'\n'$member; done <"$tmp/planned"
 	[ "$(names "$volume")" = "$wanted" ] || finding "$volume: other entries than planned: $(names "$volume")"
 
 	# Part by part: prologue, members, end.
-	query --argjson n "$n" '.volumes[$n-1].members[] | "\(.digest) \(.start // 0) \(.size) \(.offset) \(.length)"' \
-		inventory.json >"$tmp/placed"
 	at=-1
 	while read -r digest start bytes compress member <&3 && read -r digest2 start2 bytes2 offset length <&4; do
 		[ "$digest $start $bytes" = "$digest2 $start2 $bytes2" ] || finding "$volume: inventory has not $member"
@@ -207,29 +211,41 @@ blobs=("$layout"/blobs/sha256/*)
 [ ${#blobs[@]} = "$(wc -l <"$tmp/contents")" ] || finding "${#blobs[@]} blobs, the inventory has $(wc -l <"$tmp/contents")"
 
 # 4. The graph, from index.json down to the last layer.
+jq -cS . "$layout/index.json" 2>"$tmp/jq" | cmp -s - "$layout/index.json" || finding "index.json is not canonical JSON"
+query 'if .schemaVersion then [.manifests[] | {reference: .annotations["org.opencontainers.image.ref.name"], root: {digest, mediaType, size}}]
+	else [.images[] | {reference, root}] end | tojson' "$layout/index.json" inventory.json >"$tmp/same"
+{ read -r one && read -r other; } <"$tmp/same"
+[ "$one" = "$other" ] || finding "index.json names other images than the inventory"
+manifests=()
+while read -r file; do
+	[ ! -f "$layout/$file" ] || manifests+=("$layout/$file")
+done < <(query '.manifests[] | "blobs/sha256/" + .digest[7:]' inventory.json)
+declare -A stated_type=() children=()
+while read -r file kind child; do
+	if [ "$kind" = self ]; then stated_type[${file##*/}]=$child; else children[${file##*/}]+="$child $kind"$'\n'; fi
+done < <(query 'input_filename + " " + (
+	"self \(.mediaType // "-")",
+	(.manifests[]? | if .mediaType | test("[.]manifest([.]list)?[.]|[.]image[.]index[.]") then "manifest" else "blob" end
+		+ " \(.digest) \(.size) \(.mediaType)"),
+	((.config // empty), .layers[]? | "blob \(.digest) \(.size) \(.mediaType // "-")"))' "${manifests[@]}" </dev/null)
 descend() { # DEPTH SPARSE DIGEST SIZE TYPE KIND
-	local blob=$layout/blobs/sha256/${3#sha256:} child
-	if [ ! -f "$blob" ]; then
-		[ "$2:$6" = true:child ] || finding "$6 $3 is missing"
+	local hash=${3#sha256:} child
+	if [ ! -f "$layout/blobs/sha256/$hash" ]; then
+		[ "$2:$6" = true:manifest ] || finding "$6 $3 is missing"
 		return
 	fi
-	[ "$(size "$blob")" = "$4" ] || finding "$6 $3 has $(size "$blob") bytes, its parent says $4"
+	[ "$(size "$layout/blobs/sha256/$hash")" = "$4" ] || finding "$6 $3 has not the $4 bytes that its parent says"
 	[ "$6" != blob ] || return
 	[ "$1" -le 8 ] || { finding "indexes are nested deeper than 8"; return; }
-	while read -r self child; do
-		if [ "$self" = self ]; then
-			[ "$child" = "$5" ] || finding "$6 $3 is $child, not $5"
-			continue
-		fi
+	case ${stated_type[$hash]:-missing} in
+	- | "$5") ;;
+	*) finding "$6 $3 is ${stated_type[$hash]:-not among the manifests}, not $5" ;;
+	esac
+	while read -r child; do
 		# shellcheck disable=SC2086 # four fields without blanks
-		descend $(($1 + 1)) "$2" $child
-	done < <(query --arg type "$5" '"self \(.mediaType // $type)", ((.manifests[]? | [.digest, .size, .mediaType,
-			if .mediaType | test("[.]manifest([.]list)?[.]|[.]image[.]index[.]") then "child" else "blob" end]),
-		((.config // empty), .layers[]? | [.digest, .size, .mediaType // "-", "blob"]) | "child " + join(" "))' "$blob")
+		[ -z "$child" ] || descend $(($1 + 1)) "$2" $child
+	done <<<"${children[$hash]:-}"
 }
-entries='[.manifests[] | {reference: .annotations["org.opencontainers.image.ref.name"], root: {digest, mediaType, size}}]'
-[ "$(query -cS "$entries" "$layout/index.json")" = "$(query -cS '[.images[] | {reference, root}]' inventory.json)" ] ||
-	finding "index.json names other images than the inventory"
 query '.images[] | "\(.sparse // false) \(.root.digest) \(.root.size) \(.root.mediaType) image"' inventory.json >"$tmp/images"
 while read -r sparse digest bytes type kind; do
 	descend 1 "$sparse" "$digest" "$bytes" "$type" "$kind"

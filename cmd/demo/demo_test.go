@@ -117,7 +117,7 @@ func testStory(t *testing.T, built programs) {
 		"\n    ok: demo, 10 images, ",
 		"\n    10 of 10 images are at ",
 		"\n    DAMAGED: demo: 1 of 10 images cannot be unpacked\n$ echo $?\n    3\n",
-		": 0 blobs pushed (0 bytes), 27 were there",
+		": 0 blobs pushed (0 bytes), 35 were there",
 		"The end\n",
 	} {
 		if !strings.Contains(story.String(), want) {
