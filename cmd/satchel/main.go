@@ -54,7 +54,7 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{packCommand(), verifyCommand(), unpackCommand(), inspectCommand(), versionCommand()}
+	return []command{packCommand(), verifyCommand(), unpackCommand(), inspectCommand(), completionCommand(), versionCommand()}
 }
 
 // usageError is an error in the use of the command line.
@@ -101,9 +101,9 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) int 
 func (p *program) usage(w io.Writer) {
 	fmt.Fprint(w, "satchel carries container images across air gaps\n\nUsage: satchel COMMAND [flags] [arguments]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.summary)
 	}
-	fmt.Fprint(w, "  help      show the help of a command\n\n"+
+	fmt.Fprint(w, "  help       show the help of a command\n\n"+
 		"Exit status: 0 done, 1 failed, 2 wrong usage, 3 damage found, 4 something is missing, 130 interrupted.\n")
 }
 

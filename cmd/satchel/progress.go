@@ -60,7 +60,7 @@ func (o *output) start(what string, total int64) {
 	}
 	o.bar = progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(o.stderr), progressbar.OptionSetDescription(what),
-		progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true), progressbar.OptionShowTotalBytes(true),
+		progressbar.OptionShowBytes(true), progressbar.OptionShowCount(), progressbar.OptionUseIECUnits(true), progressbar.OptionShowTotalBytes(true),
 		progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetPredictTime(true),
 		progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
 }
