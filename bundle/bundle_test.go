@@ -48,7 +48,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 			for i := range b.Prologue.Plan().Blobs {
 				blob := &b.Prologue.Plan().Blobs[i]
-				r, err := b.Blob(t.Context(), blob)
+				r, err := b.Blob(t.Context(), blob, 0)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -134,7 +134,7 @@ func deliverBlobs(t *testing.T, b *bundle.Bundle) (whole int) {
 	plan := b.Prologue.Plan()
 	for i := range plan.Blobs {
 		blob := &plan.Blobs[i]
-		r, err := b.Blob(context.Background(), blob)
+		r, err := b.Blob(context.Background(), blob, 0)
 		if err != nil {
 			continue
 		}

@@ -223,7 +223,7 @@ func readFiles(t testing.TB, dir string) map[string][]byte {
 // readBlob reads a blob that must be whole.
 func readBlob(t testing.TB, b *bundle.Bundle, blob *bundle.Blob) []byte {
 	t.Helper()
-	r, err := b.Blob(t.Context(), blob)
+	r, err := b.Blob(t.Context(), blob, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

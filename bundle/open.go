@@ -358,14 +358,37 @@ func (b *Bundle) dropStrays() {
 	})
 }
 
-// Volume returns the volume of that number, of two copies the better one; nil
-// when it is not there.
+// Volume returns the volume of that number, of several copies the first whose
+// header is whole; nil when it is not there.
 func (b *Bundle) Volume(number int) *VolumeFile {
-	i, ok := slices.BinarySearchFunc(b.Volumes, number, func(v *VolumeFile, n int) int { return v.Number - n })
-	if !ok || !b.Volumes[i].Whole {
+	copies := b.copies(number)
+	if len(copies) == 0 {
 		return nil
 	}
-	return b.Volumes[i]
+	return copies[0]
+}
+
+// copies returns the files of that volume whose header is whole.
+func (b *Bundle) copies(number int) []*VolumeFile {
+	i, ok := slices.BinarySearchFunc(b.Volumes, number, func(v *VolumeFile, n int) int { return v.Number - n })
+	if !ok {
+		return nil
+	}
+	n := i
+	for n < len(b.Volumes) && b.Volumes[n].Number == number && b.Volumes[n].Whole {
+		n++
+	}
+	return b.Volumes[i:n]
+}
+
+// Copies returns how many copies there are of the volume of the blob that has
+// the most.
+func (b *Bundle) Copies(blob *Blob) int {
+	most := 0
+	for _, n := range blob.VolumesOf() {
+		most = max(most, len(b.copies(n)))
+	}
+	return most
 }
 
 // Missing returns the numbers of the volumes that are not there, ascending.

@@ -113,3 +113,6 @@ func checkSums(sums string, known map[string]digest.Digest) error {
 	}
 	return nil
 }
+
+// IsVolumeName reports whether a file of that name would be a volume.
+func IsVolumeName(name string) bool { return volumePattern.MatchString(name) }

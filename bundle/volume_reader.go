@@ -97,12 +97,13 @@ func (v *VolumeFile) damage(offset int64, err error) error {
 	return &DamageError{File: v.Name, Medium: v.Medium, Offset: offset, Err: err}
 }
 
-// Blob opens a blob of the plan for reading, wherever its extents are. The
+// Blob opens a blob of the plan for reading, wherever its extents are, from that
+// copy of the volumes, counted from 0; where a volume has fewer, from another. The
 // reader is a gate: it says io.EOF only after size and digest agree. Its errors
 // are [*DamageError]. Opening fails with a [*MissingVolumeError] when a volume
 // that is needed is not there. Readers of different blobs may be used at the
 // same time; the caller closes each.
-func (b *Bundle) Blob(ctx context.Context, blob *Blob) (io.ReadCloser, error) {
+func (b *Bundle) Blob(ctx context.Context, blob *Blob, nth int) (io.ReadCloser, error) {
 	missing := &MissingVolumeError{Count: b.Prologue.plan.Volumes}
 	for _, n := range blob.VolumesOf() {
 		if b.Volume(n) == nil {
@@ -115,7 +116,8 @@ func (b *Bundle) Blob(ctx context.Context, blob *Blob) (io.ReadCloser, error) {
 	}
 	r := &blobReader{ctx: ctx, bundle: b}
 	for _, n := range blob.VolumesOf() {
-		v := b.Volume(n)
+		copies := b.copies(n)
+		v := copies[nth%len(copies)]
 		located, err := b.Locate(v)
 		first, ok := v.index[blob.Digest]
 		if !ok {

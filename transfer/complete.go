@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -89,7 +90,11 @@ func (u *unpacker) ensure(ctx context.Context, r *replay, d oci.Descriptor) erro
 			return nil, nil
 		}
 		if content, ok := u.bundle.Prologue.Manifest(d.Digest); ok {
-			return nil, u.pushContent(ctx, r, d, content)
+			if err := u.pushContent(ctx, r, d, content); err != nil {
+				return nil, err
+			}
+			u.known.add(repository, d.Digest)
+			return nil, nil
 		}
 		if err := u.fromOther(ctx, repository, other, d); err != nil {
 			return nil, err
@@ -144,9 +149,28 @@ type gated struct {
 // pushContent pushes a blob that stands among the manifests of the bundle: an
 // artifact may name a manifest as its layer.
 func (u *unpacker) pushContent(ctx context.Context, r *replay, d oci.Descriptor, content []byte) error {
-	return u.target.PushBlob(ctx, r.to.Repository, d, func(context.Context) (io.ReadCloser, error) {
+	has, err := u.target.HasBlob(ctx, r.to.Repository, d)
+	if err != nil {
+		return err
+	}
+	if has {
+		u.count(func(c *BlobCounts) { c.Present++ })
+		return nil
+	}
+	err = u.target.PushBlob(ctx, r.to.Repository, d, func(context.Context) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(content)), nil
 	})
+	if err == nil {
+		u.count(func(c *BlobCounts) { c.Pushed++; c.PushedBytes += d.Size })
+	}
+	return err
+}
+
+// refusal is an error of a [Target] that says whether it looked at what it got
+// and does not want it, rather than that something failed.
+type refusal interface {
+	error
+	Refusal() bool
 }
 
 // SparseRefusedError says that the target does not take an index that names
@@ -183,7 +207,10 @@ func (u *unpacker) probeSparse(ctx context.Context) error {
 		}
 		probe := oci.Descriptor{MediaType: oci.MediaTypeIndex, Digest: digest.FromBytes(content), Size: int64(len(content))}
 		if err := u.target.PushManifest(ctx, r.to.Repository, "", probe, content); err != nil {
-			return &SparseRefusedError{Repository: r.to.Repository, Image: r.image.Reference, Err: err}
+			if refused := refusal(nil); errors.As(err, &refused) && refused.Refusal() {
+				return &SparseRefusedError{Repository: r.to.Repository, Image: r.image.Reference, Err: err}
+			}
+			return fmt.Errorf("image %s: asking %s whether it takes sparse indexes: %w", r.image.Reference, r.to.Repository, err)
 		}
 		_ = u.target.DeleteManifest(ctx, r.to.Repository, probe.Digest) // many registries forbid it
 		return nil

@@ -94,7 +94,7 @@ func Platform(ctx context.Context, b *bundle.Bundle, image bundle.Image) (string
 	if blob == nil || config.Size > oci.MaxManifestSize {
 		return "", nil
 	}
-	r, err := b.Blob(ctx, blob)
+	r, err := b.Blob(ctx, blob, 0)
 	if missing := (*bundle.MissingVolumeError)(nil); errors.As(err, &missing) {
 		return "", nil
 	}

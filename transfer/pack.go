@@ -221,9 +221,14 @@ func (p *packer) blob(content io.Reader, b *bundle.Blob) error {
 	if err != nil {
 		tell(p.options.Progress, Event{Kind: BytesMoved, Bytes: -counted.n})
 		err = &BlobError{Digest: b.Digest, Where: originName(b.Origin), Image: p.images[b.Digest], Err: err}
-		return errors.Join(err, p.rollback(first, start))
+		if undo := p.rollback(first, start); undo != nil {
+			// Not wrapped: over a volume that is half undone, nothing may be
+			// fetched again.
+			return fmt.Errorf("%w, after %v", undo, err)
+		}
+		return err
 	}
-	return p.commit(len(p.open) - 1)
+	return p.commitWhole()
 }
 
 // advance makes the last open volume the one whose next member belongs to b.
@@ -268,6 +273,19 @@ func (p *packer) rollback(first int, start bundle.Checkpoint) error {
 	return p.open[first].Rollback(start)
 }
 
+// commitWhole gives their final names to the volumes whose last blob is checked:
+// all that are open, or all but the one that goes on.
+func (p *packer) commitWhole() error {
+	current := p.open[len(p.open)-1]
+	if _, ok := current.Next(); ok {
+		return p.commit(len(p.open) - 1)
+	}
+	if err := current.Finish(); err != nil {
+		return err
+	}
+	return p.commit(len(p.open))
+}
+
 // commit gives the first n open volumes, which are finished, their final names.
 func (p *packer) commit(n int) error {
 	for _, w := range p.open[:n] {
@@ -282,17 +300,17 @@ func (p *packer) commit(n int) error {
 	return nil
 }
 
-// finish ends the last volume, which for a bundle without blobs is the first.
+// finish writes what has no members: the one volume of a bundle without blobs.
 func (p *packer) finish() error {
-	if len(p.open) == 0 {
+	for len(p.written) < p.prologue.Plan().Volumes {
 		if err := p.begin(); err != nil {
 			return err
 		}
+		if err := p.commitWhole(); err != nil {
+			return err
+		}
 	}
-	if err := p.open[len(p.open)-1].Finish(); err != nil {
-		return err
-	}
-	return p.commit(len(p.open))
+	return nil
 }
 
 func originName(o bundle.Origin) string {

@@ -265,7 +265,7 @@ func (img *image) choose(ctx context.Context) (map[digest.Digest]oci.Descriptor,
 	}
 	for _, want := range img.options.Platforms {
 		if !slices.ContainsFunc(slices.Collect(maps.Values(chosen)), func(d oci.Descriptor) bool {
-			return d.Platform != nil && fits(*d.Platform, want)
+			return !oci.IsIndex(d.MediaType) && fits(*d.Platform, want)
 		}) {
 			return nil, fmt.Errorf("it has no platform %s, but %s", want, strings.Join(slices.Sorted(maps.Keys(offered)), ", "))
 		}

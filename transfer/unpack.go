@@ -216,13 +216,7 @@ func (u *unpacker) blob(ctx context.Context, b *bundle.Blob) ([]*replay, error) 
 		u.count(func(c *BlobCounts) { c.Present++ })
 		tell(u.options.Progress, Event{Kind: BytesSkipped, Bytes: b.Size})
 	} else {
-		err := u.target.PushBlob(ctx, repository, b.Descriptor(), func(ctx context.Context) (io.ReadCloser, error) {
-			r, err := u.bundle.Blob(ctx, b)
-			if err != nil {
-				return nil, err
-			}
-			return &countingBlob{countingReader{r: r, progress: u.options.Progress}, r}, nil
-		})
+		err := u.push(ctx, repository, b)
 		if lack = u.lacking(b, err); lack == nil && err != nil {
 			return nil, &BlobError{Digest: b.Digest, Where: repository, Image: users[0].image.Reference, Err: err}
 		}
@@ -234,6 +228,37 @@ func (u *unpacker) blob(ctx context.Context, b *bundle.Blob) ([]*replay, error) 
 		u.known.add(repository, b.Digest)
 	}
 	return u.settle(users, lack, !has), nil
+}
+
+// push sends a blob from the media; where there are several copies of a volume
+// and one is damaged, from the others.
+func (u *unpacker) push(ctx context.Context, repository string, b *bundle.Blob) (err error) {
+	counted := &countingReader{progress: u.options.Progress}
+	takeBack := func() {
+		tell(u.options.Progress, Event{Kind: BytesMoved, Bytes: -counted.n})
+		counted.n = 0
+	}
+	for nth := range max(1, u.bundle.Copies(b)) {
+		err = u.target.PushBlob(ctx, repository, b.Descriptor(), func(ctx context.Context) (io.ReadCloser, error) {
+			takeBack() // what an attempt before this one read
+			r, err := u.bundle.Blob(ctx, b, nth)
+			if err != nil {
+				return nil, err
+			}
+			counted.r = r
+			return struct {
+				io.Reader
+				io.Closer
+			}{counted, r}, nil
+		})
+		if damage := (*bundle.DamageError)(nil); !errors.As(err, &damage) {
+			break
+		}
+	}
+	if err != nil {
+		takeBack()
+	}
+	return err
 }
 
 // lacking says what an error means for the images: nil when it is not about the
@@ -294,7 +319,9 @@ func (u *unpacker) receipt() *Receipt {
 		Blobs: u.counts, MissingVolumes: u.bundle.Missing(), Images: []ReceiptImage{},
 	}
 	for _, d := range u.bundle.Damage {
-		u.damaged[d.File] = true
+		if bundle.IsVolumeName(d.File) {
+			u.damaged[d.File] = true
+		}
 	}
 	for file := range u.damaged {
 		receipt.DamagedVolumes = append(receipt.DamagedVolumes, file)
@@ -317,12 +344,3 @@ func (u *unpacker) receipt() *Receipt {
 	}
 	return receipt
 }
-
-// countingBlob counts the bytes of a blob being read, and takes them back when
-// it is closed before its end, since it will be read again or not at all.
-type countingBlob struct {
-	countingReader
-	closer io.Closer
-}
-
-func (c *countingBlob) Close() error { return c.closer.Close() }

@@ -30,7 +30,11 @@ type window struct {
 	room    *semaphore.Weighted // bytes of the buffer
 	jobs    *semaphore.Weighted // connections
 	queue   chan *segment       // in order
-	free    chan []byte         // buffers of full size
+
+	mu     sync.Mutex
+	buffer int64    // bytes that may be held, in use or idle
+	used   int64    // bytes of the segments that exist
+	idle   [][]byte // buffers of full size
 }
 
 // openFunc opens length bytes of a blob at offset, as [Ranger] does.
@@ -55,7 +59,7 @@ func newWindow(ctx context.Context, open openFunc, blobs []*bundle.Blob, buffer 
 	w := &window{
 		open: open, cancel: cancel, segment: size,
 		room: semaphore.NewWeighted(buffer), jobs: semaphore.NewWeighted(int64(jobs)),
-		queue: make(chan *segment, 1024), free: make(chan []byte, buffer/size),
+		queue: make(chan *segment, 1024), buffer: buffer,
 	}
 	w.wait.Go(func() {
 		defer close(w.queue)
@@ -123,7 +127,7 @@ func (w *window) queueSegment(ctx context.Context, b *bundle.Blob, offset int64)
 	if w.jobs.Acquire(ctx, 1) != nil {
 		return nil, false
 	}
-	s.data = w.buffer(s.size)
+	s.data = w.take(s.size)
 	select {
 	case w.queue <- s:
 		return s, true
@@ -152,17 +156,21 @@ func (w *window) fetch(ctx context.Context, s *segment, open func() (io.ReadClos
 func (w *window) stream(ctx context.Context, b *bundle.Blob, r io.ReadCloser, first *segment) bool {
 	fill := make(chan *segment)
 	w.wait.Go(func() {
+		// What was needed is read then, or an error is told already.
+		end := sync.OnceFunc(func() { r.Close() })
+		defer end()
 		var failed error
 		for s := range fill {
 			if failed == nil {
 				_, err := io.ReadFull(r, s.data)
 				failed = noEOF(err)
 			}
-			s.err = failed
+			if s.err = failed; s.offset+s.size == b.Size {
+				end() // before the connection counts as free
+			}
 			close(s.done)
 			w.jobs.Release(1)
 		}
-		r.Close() // what was needed is read, or an error is told already
 	})
 	defer close(fill)
 	fill <- first
@@ -177,24 +185,33 @@ func (w *window) stream(ctx context.Context, b *bundle.Blob, r io.ReadCloser, fi
 	return true
 }
 
-func (w *window) buffer(size int64) []byte {
-	if size == w.segment {
-		select {
-		case b := <-w.free:
-			return b
-		default:
-		}
+// take returns a buffer, an idle one where there is one of that size. Idle ones
+// make room for segments of other sizes.
+func (w *window) take(size int64) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.used += size
+	var b []byte
+	if n := len(w.idle); n > 0 && size == w.segment {
+		b, w.idle = w.idle[n-1], w.idle[:n-1]
 	}
-	return make([]byte, size)
+	for n := len(w.idle); n > 0 && w.used+int64(n)*w.segment > w.buffer; n-- {
+		w.idle[n-1] = nil
+		w.idle = w.idle[:n-1]
+	}
+	if b == nil {
+		b = make([]byte, size)
+	}
+	return b
 }
 
 func (w *window) release(s *segment) {
+	w.mu.Lock()
+	w.used -= s.size
 	if s.size == w.segment {
-		select {
-		case w.free <- s.data:
-		default:
-		}
+		w.idle = append(w.idle, s.data)
 	}
+	w.mu.Unlock()
 	s.data = nil
 	w.room.Release(s.size)
 }
@@ -214,6 +231,11 @@ type windowReader struct {
 }
 
 func (r *windowReader) Read(p []byte) (int, error) {
+	// What is buffered is not written any more once the context ends: on a slow
+	// medium that would take long.
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
 	if r.left == 0 {
 		return 0, io.EOF
 	}

@@ -60,7 +60,7 @@ func (c *checker) judge(r *ImageReport, b *bundle.Blob) {
 		return
 	}
 	for _, n := range b.VolumesOf() {
-		if c.volumeState(n) != StateOK {
+		if state := c.volumeState(n); state == StateDamaged || state == StateMissing {
 			r.Volumes = append(r.Volumes, n)
 		}
 	}

@@ -5,16 +5,13 @@ package verify
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
 
 	"satchel/bundle"
-	"satchel/oci"
 )
 
 // Options say how to verify.
@@ -33,7 +30,9 @@ type Options struct {
 // each image down to its last layer. The report is never nil; when the context
 // ends, it says that it was stopped.
 func Bundle(ctx context.Context, b *bundle.Bundle, o Options) *Report {
-	c := &checker{bundle: b, options: o, bad: make(map[digest.Digest]bool), absent: make(map[digest.Digest]bool)}
+	c := &checker{
+		bundle: b, options: o, bad: make(map[digest.Digest]bool), absent: make(map[digest.Digest]bool),
+	}
 	c.report = newReport(b, o.Quick)
 	for _, d := range b.Damage {
 		c.add(d)
@@ -41,15 +40,24 @@ func Bundle(ctx context.Context, b *bundle.Bundle, o Options) *Report {
 	if b.Prologue != nil {
 		c.noteMissing()
 	}
+	// First the volumes that would be replayed, in their order, so that cut
+	// blobs join; then further copies, which are compared with these.
+	var first, further []*bundle.VolumeFile
 	for i, v := range b.Volumes {
+		if i > 0 && b.Volumes[i-1].Number == v.Number {
+			further = append(further, v)
+		} else {
+			first = append(first, v)
+		}
+	}
+	c.compare = len(further) > 0
+	for i, v := range append(first, further...) {
+		c.further = i >= len(first)
 		if o.Quick {
 			c.quick(v)
-		} else {
-			second := i > 0 && b.Volumes[i-1].Number == v.Number
-			if err := c.full(ctx, v, second, c.report.volume(v)); err != nil {
-				c.report.Stopped = err
-				break
-			}
+		} else if err := c.full(ctx, v); err != nil {
+			c.report.Stopped = err
+			break
 		}
 		if o.Volume != nil {
 			o.Volume(*c.report.volume(v))
@@ -62,22 +70,17 @@ func Bundle(ctx context.Context, b *bundle.Bundle, o Options) *Report {
 	return c.report
 }
 
-// checker is one run of Bundle; it visits volumes in the order of their numbers.
+// checker is one run of Bundle.
 type checker struct {
 	bundle  *bundle.Bundle
 	options Options
 	report  *Report
 	// bad are blobs that are damaged, absent those of which a part is in a
-	// volume that is not there.
+	// volume that is not there, or whose header is damaged so that it is not
+	// used.
 	bad, absent map[digest.Digest]bool
-	verdicts    int
-
-	volume *VolumeReport
-	copy   bool // a second copy of a volume: its extents do not join
-	blob   digest.Digest
-	hash   hash.Hash
-	size   int64 // content seen of blob
-	broken bool  // some content of blob was not seen
+	verdicts    int // blobs that were read and are right
+	members
 }
 
 // add notes a finding once: what was found while opening is found again.
@@ -93,27 +96,30 @@ func (c *checker) add(d *bundle.DamageError) {
 	}
 }
 
-// noteMissing marks the blobs that lie in volumes that are not there.
+// noteMissing marks the blobs that lie in volumes that are not there, or that
+// nothing is read from because their header is damaged.
 func (c *checker) noteMissing() {
 	plan := c.bundle.Prologue.Plan()
 	for _, n := range c.bundle.Missing() {
-		if slices.ContainsFunc(c.bundle.Volumes, func(v *bundle.VolumeFile) bool { return v.Number == n }) {
-			continue // it is there, and damaged
-		}
-		c.report.MissingVolumes = append(c.report.MissingVolumes, n)
-		c.report.Volumes = append(c.report.Volumes, VolumeReport{Number: n, Name: plan.VolumeName(n), State: StateMissing})
+		damaged := slices.ContainsFunc(c.bundle.Volumes, func(v *bundle.VolumeFile) bool { return v.Number == n })
 		for _, m := range plan.Members(n) {
-			c.absent[m.Blob.Digest] = true
+			if damaged {
+				c.bad[m.Blob.Digest] = true
+			} else {
+				c.absent[m.Blob.Digest] = true
+			}
+		}
+		if !damaged {
+			c.report.MissingVolumes = append(c.report.MissingVolumes, n)
+			c.report.Volumes = append(c.report.Volumes, VolumeReport{Number: n, Name: plan.VolumeName(n), State: StateMissing})
 		}
 	}
 }
 
 // full reads a volume to its end.
-func (c *checker) full(ctx context.Context, v *bundle.VolumeFile, second bool, report *VolumeReport) error {
-	c.volume, c.copy = report, second
-	if second {
-		c.blob = ""
-	}
+func (c *checker) full(ctx context.Context, v *bundle.VolumeFile) error {
+	report := c.report.volume(v)
+	c.volume, c.unjudged = report, false
 	sum, err := c.bundle.Scan(ctx, v, c)
 	if err != nil {
 		return err
@@ -125,7 +131,7 @@ func (c *checker) full(ctx context.Context, v *bundle.VolumeFile, second bool, r
 				"SHA-256 %s of %d bytes, the inventory says %s of %d", sum, v.Size, want.Digest, want.Size)})
 		}
 	}
-	if report.State == StateUnchecked {
+	if report.State == StateUnchecked && !c.unjudged {
 		report.State = StateOK
 	}
 	return nil
@@ -152,47 +158,6 @@ func (c *checker) quick(v *bundle.VolumeFile) {
 				c.bad[m.Blob.Digest] = true
 			}
 		}
-	}
-}
-
-// Content implements [bundle.Visitor].
-func (c *checker) Content(m bundle.Member, p []byte) {
-	c.begin(m)
-	c.hash.Write(p)
-	c.size += int64(len(p))
-}
-
-// begin turns to the blob of a member, unless it goes on with the one before.
-func (c *checker) begin(m bundle.Member) {
-	if c.blob == m.Blob.Digest {
-		return
-	}
-	c.blob, c.hash, c.size, c.broken = m.Blob.Digest, sha256.New(), 0, false
-}
-
-// EndMember implements [bundle.Visitor].
-func (c *checker) EndMember(m bundle.Member, whole bool) {
-	c.begin(m)
-	c.broken = c.broken || !whole
-	if !whole {
-		c.bad[m.Blob.Digest] = true
-	}
-	if !m.Last() {
-		return
-	}
-	c.blob = ""
-	if c.broken || c.absent[m.Blob.Digest] || c.copy && m.Extent != 0 {
-		return
-	}
-	got := digest.NewDigest(digest.SHA256, c.hash)
-	if got != m.Blob.Digest || c.size != m.Blob.Size {
-		c.bad[m.Blob.Digest] = true
-		c.add(&bundle.DamageError{File: c.volume.Name, Medium: c.volume.Medium, Offset: -1,
-			Err: &oci.MismatchError{Want: m.Blob.Descriptor(), GotDigest: got, GotSize: c.size}})
-		return
-	}
-	if !c.copy {
-		c.verdicts++
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -34,6 +35,7 @@ func openMedia(directories []string) (*bundle.Bundle, error) {
 		return nil, usagef("no media named: give the directories that hold the volumes")
 	}
 	var media []bundle.Medium
+	var seen []os.FileInfo
 	for _, dir := range directories {
 		info, err := os.Stat(dir)
 		if err != nil {
@@ -42,6 +44,10 @@ func openMedia(directories []string) (*bundle.Bundle, error) {
 		if !info.IsDir() {
 			return nil, usagef("medium %s is not a directory: name the directory that holds the volumes", dir)
 		}
+		if slices.ContainsFunc(seen, func(other os.FileInfo) bool { return os.SameFile(info, other) }) {
+			continue // named twice
+		}
+		seen = append(seen, info)
 		media = append(media, bundle.Medium{Name: dir, FS: os.DirFS(dir)})
 	}
 	return bundle.Open(media...)

@@ -159,3 +159,14 @@ type tokenError struct{ err error }
 
 func (e *tokenError) Error() string { return "fetching a token: " + e.err.Error() }
 func (e *tokenError) Unwrap() error { return e.err }
+
+// Refusal reports whether the registry looked at the content and does not want
+// it, rather than that it failed, is busy, or knows the client too little.
+func (e *StatusError) Refusal() bool {
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired,
+		http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	}
+	return e.Status >= 400 && e.Status < 500
+}
