@@ -2,10 +2,15 @@ package main
 
 import (
 	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"satchel/fixtures"
 )
@@ -35,8 +40,44 @@ func hashTime(n int64) time.Duration {
 	return time.Duration(float64(time.Since(start)) * float64(n) / float64(min(n, 256<<20)))
 }
 
+// bareFetch reads all layers over so many connections and throws them away: what
+// the link gives at most.
+func bareFetch(b *testing.B, host string, image fixtures.Image, connections int) time.Duration {
+	b.Helper()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}}
+	defer client.CloseIdleConnections()
+	start := time.Now()
+	var g errgroup.Group
+	g.SetLimit(connections)
+	const segment = 8 << 20
+	for _, blob := range image.Blobs {
+		for offset := int64(0); offset < blob.Descriptor.Size; offset += segment {
+			g.Go(func() error {
+				req, err := http.NewRequestWithContext(b.Context(), http.MethodGet,
+					"http://"+host+"/v2/"+image.Repository+"/blobs/"+blob.Descriptor.Digest.String(), nil)
+				if err != nil {
+					return err
+				}
+				req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, min(offset+segment, blob.Descriptor.Size)-1))
+				resp, err := client.Do(req)
+				if err != nil {
+					return err
+				}
+				defer resp.Body.Close()
+				_, err = io.Copy(io.Discard, resp.Body)
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(start)
+}
+
 // BenchmarkLink packs and unpacks through a link of 100 MB/s that gives each
-// connection 30 MB/s, with 50 ms of round trip, and states how full it was.
+// connection 30 MB/s, with 50 ms of round trip, and states how full it was: of
+// its nominal rate, and of what the bare reading of the same bytes gets.
 func BenchmarkLink(b *testing.B) {
 	const size, total = 600 << 20, 100e6
 	images := layered(4, size)
@@ -51,8 +92,9 @@ func BenchmarkLink(b *testing.B) {
 		return p.Addr()
 	}
 	from, to := shaped(source.Host()), shaped(site.Host())
-	var packing, unpacking time.Duration
+	var bare, packing, unpacking time.Duration
 	for b.Loop() {
+		bare += bareFetch(b, from, images[0], 8)
 		dir := b.TempDir()
 		start := time.Now()
 		mustSatchel(b, "pack", "--quiet", "--tls-verify=false", "-o", dir, from+"/bench/layers:1")
@@ -65,7 +107,9 @@ func BenchmarkLink(b *testing.B) {
 		}
 	}
 	link := float64(4*size) / total * float64(b.N)
+	b.ReportMetric(100*link/bare.Seconds(), "bare-link-%")
 	b.ReportMetric(100*link/packing.Seconds(), "pack-link-%")
+	b.ReportMetric(packing.Seconds()/bare.Seconds(), "pack/bare")
 	b.ReportMetric(100*link/unpacking.Seconds(), "unpack-link-%")
 }
 
