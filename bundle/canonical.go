@@ -8,6 +8,8 @@ import (
 
 	"github.com/gowebpki/jcs"
 	"github.com/opencontainers/go-digest"
+
+	"satchel/oci"
 )
 
 // encode renders v as canonical JSON: RFC 8785 with one trailing newline. The
@@ -24,12 +26,21 @@ func encode(v any) ([]byte, error) {
 	return append(canonical, '\n'), nil
 }
 
+// No list of a plan or inventory has more elements, and none is nested deeper.
+const (
+	maxList    = oci.MaxBlobs + MaxExtents
+	maxNesting = 8
+)
+
 // decode reads canonical JSON into v and refuses everything that v would not
 // encode to again. That covers unknown, repeated and wrong-case keys, which
 // encoding/json lets through.
 func decode(data []byte, v any) error {
 	if len(data) > MaxDocument {
 		return fmt.Errorf("%d bytes are more than %d", len(data), MaxDocument)
+	}
+	if err := oci.CheckJSON(data, maxList, maxNesting); err != nil {
+		return err
 	}
 	// The version decides before anything else: another version may well have
 	// other keys, and that must not be reported as damage.

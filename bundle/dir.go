@@ -24,7 +24,13 @@ type Dir interface {
 	Sync() error
 	// Free is the space in bytes left for files; negative where unknown.
 	Free() (int64, error)
+	// Lock keeps other processes from making a bundle here until the directory
+	// is closed. It returns [ErrLocked] when one does.
+	Lock() error
 }
+
+// ErrLocked says that another process is making a bundle in the directory.
+var ErrLocked = errors.New("another satchel is writing here")
 
 // File is a file being written.
 type File interface {
@@ -48,10 +54,32 @@ func OpenDir(path string) (*OSDir, error) {
 type OSDir struct {
 	root *os.Root
 	path string
+	lock *os.File
 }
 
-// Close releases the directory.
-func (d *OSDir) Close() error { return d.root.Close() }
+// Close releases the directory and its lock.
+func (d *OSDir) Close() error {
+	var err error
+	if d.lock != nil {
+		err = d.lock.Close()
+	}
+	return errors.Join(err, d.root.Close())
+}
+
+// Lock implements [Dir]. It locks the directory itself, so that nothing is left
+// behind on the medium. Where a file system or an operating system has no such
+// locks (Windows), it does nothing.
+func (d *OSDir) Lock() error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	if err := lockFile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	d.lock = f
+	return nil
+}
 
 // Create implements [Dir].
 func (d *OSDir) Create(name string) (File, error) {

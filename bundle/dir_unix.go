@@ -2,7 +2,12 @@
 
 package bundle
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 func freeSpace(path string) (int64, error) {
 	var st unix.Statfs_t
@@ -13,3 +18,14 @@ func freeSpace(path string) (int64, error) {
 }
 
 func syncUnsupported(error) bool { return false }
+
+func lockFile(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return ErrLocked
+	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.EINVAL):
+		return nil // a file system without locks
+	}
+	return err
+}

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"errors"
+	"os"
 
 	"golang.org/x/sys/windows"
 )
@@ -23,3 +24,6 @@ func syncUnsupported(err error) bool {
 	return errors.Is(err, windows.ERROR_INVALID_HANDLE) || errors.Is(err, windows.ERROR_ACCESS_DENIED) ||
 		errors.Is(err, windows.ERROR_INVALID_FUNCTION)
 }
+
+// A directory cannot be locked.
+func lockFile(*os.File) error { return nil }

@@ -139,6 +139,14 @@ func (inv *Inventory) Agrees(p *Prologue) error {
 		!slices.EqualFunc(inv.Blobs, plan.Blobs, func(c Content, b Blob) bool { return c == b.Content }) {
 		return fmt.Errorf("inventory states other blobs than plan %s", p.planID)
 	}
+	for _, a := range inv.Attached {
+		if b := p.Blob(a.Content.Digest); b != nil && b.Size == a.Content.Size {
+			continue
+		}
+		if content, ok := p.Manifest(a.Content.Digest); !ok || int64(len(content)) != a.Content.Size {
+			return fmt.Errorf("inventory: attached %s is not in plan %s", a.Content.Digest, p.planID)
+		}
+	}
 	if len(inv.Volumes) != plan.Volumes {
 		return fmt.Errorf("inventory states %d volumes, the plan %d", len(inv.Volumes), plan.Volumes)
 	}
@@ -151,6 +159,16 @@ func (inv *Inventory) Agrees(p *Prologue) error {
 		}
 	}
 	return nil
+}
+
+// Volume returns what the inventory says of the volume of that number; nil when
+// it says nothing.
+func (inv *Inventory) Volume(n int) *Volume {
+	i, ok := slices.BinarySearchFunc(inv.Volumes, n, func(v Volume, n int) int { return v.Number - n })
+	if !ok {
+		return nil
+	}
+	return &inv.Volumes[i]
 }
 
 // agrees checks that the members are the planned ones, without gaps between

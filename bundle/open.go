@@ -42,7 +42,8 @@ type Bundle struct {
 
 	decoder *zstd.Decoder
 	readers sync.Pool
-	files   []fs.File
+	// inventories are those that may be the bundle's, until one is settled on.
+	inventories []foundInventory
 }
 
 // VolumeFile is a volume on a medium.
@@ -58,7 +59,7 @@ type VolumeFile struct {
 	// not, nothing else in the file is worth replaying, but it can be checked.
 	Whole bool
 
-	file io.ReaderAt
+	fs fs.FS
 
 	locate    sync.Once
 	located   []Located
@@ -136,14 +137,10 @@ func Open(media ...Medium) (*Bundle, error) {
 	return b, nil
 }
 
-// Close closes the files. No reader of the bundle may be in use.
+// Close frees what the bundle holds. No reader of it may be in use.
 func (b *Bundle) Close() error {
-	var errs []error
-	for _, f := range b.files {
-		errs = append(errs, f.Close())
-	}
 	b.decoder.Close()
-	return errors.Join(errs...)
+	return nil
 }
 
 // found is a volume file with what its header says.
@@ -199,34 +196,64 @@ func (b *Bundle) openVolume(medium Medium, name string, match []string) (*found,
 	if err != nil {
 		return nil, err
 	}
-	v := &found{VolumeFile: &VolumeFile{Name: name, Medium: medium.Name, Number: number}, prefix: match[1]}
-	f, err := medium.FS.Open(name)
-	if err != nil {
-		v.err = &DamageError{File: name, Medium: medium.Name, Offset: -1, Err: err}
-		return v, nil
-	}
-	b.files = append(b.files, f)
-	info, err := f.Stat()
-	if err != nil {
-		v.err = &DamageError{File: name, Medium: medium.Name, Offset: -1, Err: err}
-		return v, nil
-	}
-	file, ok := f.(io.ReaderAt)
-	if !ok || !info.Mode().IsRegular() {
-		v.err = &DamageError{File: name, Medium: medium.Name, Offset: -1, Err: errors.New("not a regular file")}
-		return v, nil
-	}
-	v.file, v.Size = file, info.Size()
-	t := b.reader(v.VolumeFile, 0, v.Size)
-	defer b.readers.Put(t)
-	v.header, v.err = t.readHeader()
+	v := &found{VolumeFile: &VolumeFile{Name: name, Medium: medium.Name, Number: number, fs: medium.FS}, prefix: match[1]}
+	v.header, v.err = b.readVolumeHeader(v.VolumeFile)
 	if version := (*VersionError)(nil); errors.As(v.err, &version) {
 		return nil, fmt.Errorf("%s on %s: %w", name, medium.Name, v.err)
 	}
-	if v.err != nil {
-		v.err = &DamageError{File: name, Medium: medium.Name, Offset: 0, Err: v.err}
-	}
 	return v, nil
+}
+
+func (b *Bundle) readVolumeHeader(v *VolumeFile) (volumeHeader, error) {
+	f, size, err := openRegular(v.fs, v.Name)
+	if err != nil {
+		return volumeHeader{}, v.damage(-1, err)
+	}
+	defer f.Close() // it was only read
+	v.Size = size
+	t := b.reader(f, 0, size)
+	defer b.readers.Put(t)
+	header, err := t.readHeader()
+	if err != nil {
+		return header, v.damage(0, err)
+	}
+	return header, nil
+}
+
+// volumeFile is an open volume.
+type volumeFile interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// openRegular opens a regular file, and nothing that would block or never end.
+func openRegular(fsys fs.FS, name string) (volumeFile, int64, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, errors.New("not a regular file")
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	file, ok := f.(volumeFile)
+	if !ok {
+		return nil, 0, errors.Join(errors.New("not a file that can be read at an offset"), f.Close())
+	}
+	return file, info.Size(), nil
+}
+
+// open opens the volume again. Volumes are open only while they are read: there
+// may be more of them than a process may have open files.
+func (v *VolumeFile) open() (volumeFile, error) {
+	f, _, err := openRegular(v.fs, v.Name)
+	if err != nil {
+		return nil, v.damage(-1, err)
+	}
+	return f, nil
 }
 
 // choose decides of which plan the bundle is, when media hold more than one
@@ -249,10 +276,11 @@ func (b *Bundle) choose(files []*found, inventories []foundInventory) (name stri
 			b.Damage = append(b.Damage, &DamageError{File: inventoryName, Medium: inv.medium, Offset: -1, Err: inv.err})
 			continue
 		}
-		if b.PlanID != "" && inv.id != b.BundleID {
-			return "", fmt.Errorf("media hold the inventories of two bundles: %s and %s", b.BundleID, inv.id)
+		if b.PlanID != "" && inv.Plan != b.PlanID {
+			return "", fmt.Errorf("media hold the inventories of two bundles: plans %s and %s", b.PlanID, inv.Plan)
 		}
-		b.Inventory, b.BundleID, b.PlanID, name = inv.Inventory, inv.id, inv.Plan, inv.Name
+		b.inventories = append(b.inventories, inv)
+		b.PlanID, name = inv.Plan, inv.Name
 	}
 	if b.PlanID != "" {
 		return name, nil
@@ -295,7 +323,7 @@ func (b *Bundle) adopt(files []*found, name string) {
 			if errors.As(f.err, &damage) {
 				b.Damage = append(b.Damage, damage)
 			}
-			if f.prefix != name || f.file == nil {
+			if f.prefix != name || f.Size == 0 {
 				continue
 			}
 		}
@@ -313,46 +341,90 @@ func (b *Bundle) adopt(files []*found, name string) {
 	})
 }
 
-// readFirstPrologue takes the prologue of the first volume that has a whole one,
-// and drops an inventory that does not agree with it.
+// readFirstPrologue takes the prologue of the first volume that has a whole one.
 func (b *Bundle) readFirstPrologue() {
 	for _, v := range b.Volumes {
 		if !v.Whole {
 			continue
 		}
-		t := b.reader(v, 0, v.Size)
-		header, err := t.readHeader()
+		prologue, err := b.readPrologueOf(v)
 		if err == nil {
-			b.Prologue, err = t.readPrologue(header)
-		}
-		if err == nil {
-			b.readers.Put(t)
+			b.Prologue = prologue
 			break
 		}
-		b.Prologue = nil
-		b.Damage = append(b.Damage, &DamageError{File: v.Name, Medium: v.Medium, Offset: t.frame, Err: fmt.Errorf("prologue: %w", err)})
-	}
-	if b.Prologue == nil {
-		return
+		var damage *DamageError
+		if errors.As(err, &damage) {
+			b.Damage = append(b.Damage, damage)
+		}
 	}
 	b.dropStrays()
-	if b.Inventory == nil {
-		return
+	b.settleInventory()
+}
+
+func (b *Bundle) readPrologueOf(v *VolumeFile) (*Prologue, error) {
+	f, err := v.open()
+	if err != nil {
+		return nil, err
 	}
-	if err := b.Inventory.Agrees(b.Prologue); err != nil {
-		b.Damage = append(b.Damage, &DamageError{File: inventoryName, Offset: -1, Err: err})
-		b.Inventory, b.BundleID = nil, ""
+	defer f.Close() // it was only read
+	t := b.reader(f, 0, v.Size)
+	defer b.readers.Put(t)
+	header, err := t.readHeader()
+	if err != nil {
+		return nil, v.damage(t.frame, err)
+	}
+	prologue, err := t.readPrologue(header)
+	if err != nil {
+		return nil, v.damage(t.frame, fmt.Errorf("prologue: %w", err))
+	}
+	return prologue, nil
+}
+
+// settleInventory takes the inventory that agrees with the plan; of several that
+// do, as when one of them was changed, the one that most media have.
+func (b *Bundle) settleInventory() {
+	damaged := func(inv foundInventory, err error) {
+		b.Damage = append(b.Damage, &DamageError{File: inventoryName, Medium: inv.medium, Offset: -1, Err: err})
+	}
+	count := make(map[digest.Digest]int)
+	var best foundInventory
+	b.inventories = slices.DeleteFunc(b.inventories, func(inv foundInventory) bool {
+		if b.Prologue != nil {
+			if err := inv.Agrees(b.Prologue); err != nil {
+				damaged(inv, err)
+				return true
+			}
+		}
+		count[inv.id]++
+		return false
+	})
+	for _, inv := range b.inventories {
+		if best.Inventory == nil || count[inv.id] > count[best.id] {
+			best = inv
+		}
+	}
+	for _, inv := range b.inventories {
+		if inv.id != best.id {
+			damaged(inv, fmt.Errorf("it differs from that on %s", best.medium))
+		}
+	}
+	if b.inventories = nil; best.Inventory != nil {
+		b.Inventory, b.BundleID = best.Inventory, best.id
 	}
 }
 
 // dropStrays gives up files whose names say a number that the bundle does not
 // have.
 func (b *Bundle) dropStrays() {
+	count := MaxVolumes
+	if b.Prologue != nil {
+		count = b.Prologue.plan.Volumes
+	}
 	b.Volumes = slices.DeleteFunc(b.Volumes, func(v *VolumeFile) bool {
-		stray := v.Number < 1 || v.Number > b.Prologue.plan.Volumes
+		stray := v.Number < 1 || v.Number > count
 		if stray {
 			b.Damage = append(b.Damage, &DamageError{File: v.Name, Medium: v.Medium, Offset: -1,
-				Err: fmt.Errorf("the bundle has no volume %d, only %d", v.Number, b.Prologue.plan.Volumes)})
+				Err: fmt.Errorf("the bundle has no volume %d, only %d", v.Number, count)})
 		}
 		return stray
 	})

@@ -220,6 +220,8 @@ func TestPlaceRandom(t *testing.T) {
 	}
 }
 
+func (countingDir) Lock() error { return nil }
+
 // write writes all volumes with zeros as content, and returns their sizes.
 func (d countingDir) write(t testing.TB, p *bundle.Prologue) []int64 {
 	t.Helper()

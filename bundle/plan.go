@@ -245,8 +245,12 @@ func (p *Plan) check() error {
 	}
 	names := make(map[string]bool, len(p.Images))
 	for _, image := range p.Images {
-		if !validReference.MatchString(image.Reference) {
-			return fmt.Errorf("image %q: not a reference", image.Reference)
+		ref, err := oci.SplitReference(image.Reference)
+		if err != nil {
+			return fmt.Errorf("image: %w", err)
+		}
+		if ref.Digest != "" && ref.Digest != image.Root.Digest {
+			return fmt.Errorf("image %s: its root is %s", image.Reference, image.Root.Digest)
 		}
 		if names[image.Reference] {
 			return fmt.Errorf("image %s: stands twice", image.Reference)

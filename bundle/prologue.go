@@ -34,7 +34,12 @@ type Prologue struct {
 	size     int64 // in a volume, header frame included
 	index    sync.Once
 	blobs    map[digest.Digest]*Blob
-	frames   [2][]byte // layout, index and plan; then the manifests; nil when read from a volume
+
+	graphMu   sync.Mutex
+	graphs    map[graphKey]*Graph
+	graphSize int
+
+	frames [2][]byte // layout, index and plan; then the manifests; nil when read from a volume
 }
 
 // Plan returns the plan that the prologue states; it must not be changed.

@@ -28,7 +28,16 @@ type Visitor interface {
 // member does not stop it: it goes on with the next. The error is that of the
 // context. Scans of different volumes may run at the same time.
 func (b *Bundle) Scan(ctx context.Context, v *VolumeFile, visit Visitor) (digest.Digest, error) {
-	r := newScanReader(ctx, v.file, v.Size, visit)
+	file, err := v.open()
+	if err != nil {
+		if damage := (*DamageError)(nil); errors.As(err, &damage) {
+			visit.Damage(damage)
+		}
+		b.lose(v, visit)
+		return "", ctx.Err()
+	}
+	defer file.Close() // it was only read
+	r := newScanReader(ctx, file, v.Size, visit)
 	t := &tarReader{decoder: b.decoder}
 	s := &scan{bundle: b, volume: v, r: r, t: t, visit: visit}
 	s.run()
@@ -37,6 +46,16 @@ func (b *Bundle) Scan(ctx context.Context, v *VolumeFile, visit Visitor) (digest
 		return "", err
 	}
 	return sum, nil
+}
+
+// lose ends all members of a volume of which nothing can be read.
+func (b *Bundle) lose(v *VolumeFile, visit Visitor) {
+	if b.Prologue == nil {
+		return
+	}
+	for _, m := range b.Prologue.plan.Members(v.Number) {
+		visit.EndMember(m, false)
+	}
 }
 
 type scan struct {
@@ -55,17 +74,29 @@ func (s *scan) run() {
 	start := s.bundle.Prologue.size
 	s.region(0, start, s.prologue)
 	members, err := s.bundle.Locate(s.volume)
-	end := start
+	end, lost := start, 0
 	for _, m := range members {
 		if s.r.ctx.Err() != nil {
 			return
 		}
+		end = m.Offset + m.Length
+		if m.Offset >= s.volume.Size {
+			lost++
+			s.visit.EndMember(m.Member, false)
+			continue
+		}
 		whole := s.region(m.Offset, m.Length, func() error { return s.member(m.Member) })
 		s.visit.EndMember(m.Member, whole)
-		end = m.Offset + m.Length
+	}
+	if lost > 0 {
+		s.damage(s.volume.Size, fmt.Errorf("the file ends here, and %d members should follow", lost))
+		return
 	}
 	if err != nil {
 		s.damage(end, fmt.Errorf("the members from here on cannot be found without %s: %w", inventoryName, errors.Unwrap(err)))
+		for _, m := range s.bundle.Prologue.plan.Members(s.volume.Number)[len(members):] {
+			s.visit.EndMember(m, false)
+		}
 		return
 	}
 	tail := int64(len(endOfArchive()))
@@ -191,7 +222,7 @@ func (r *scanReader) fill() error {
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
-	if r.file == nil || r.pos >= r.size {
+	if r.pos >= r.size {
 		return io.EOF
 	}
 	b := r.hash.take()

@@ -39,11 +39,11 @@ func readInventory(medium Medium) foundInventory {
 }
 
 func readSmall(medium Medium, name string) ([]byte, error) {
-	f, err := medium.FS.Open(name)
+	f, _, err := openRegular(medium.FS, name)
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxDocument+1))
+	data, err := io.ReadAll(io.NewSectionReader(f, 0, MaxDocument+1))
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
@@ -101,7 +101,8 @@ func checkSums(sums string, known map[string]digest.Digest) error {
 			continue // it need not be there
 		}
 		if !ok || want == "" || sum != want.Encoded() {
-			return fmt.Errorf("line %q does not fit the bundle", line)
+			// Not the line itself: it may be anything.
+			return fmt.Errorf("line %d does not fit the bundle", lines+1)
 		}
 		lines++
 	}

@@ -18,10 +18,10 @@ const readAhead = 1 << 20
 
 // reader returns a reader of the frames in length bytes at offset. It goes back
 // into b.readers after use.
-func (b *Bundle) reader(v *VolumeFile, offset, length int64) *tarReader {
+func (b *Bundle) reader(file io.ReaderAt, offset, length int64) *tarReader {
 	t := b.readers.Get().(*tarReader)
 	buffered, ok := t.r.(*bufio.Reader)
-	section := io.NewSectionReader(v.file, offset, length)
+	section := io.NewSectionReader(file, offset, length)
 	if !ok {
 		buffered = bufio.NewReaderSize(section, readAhead)
 	}
@@ -58,14 +58,25 @@ func (b *Bundle) locateMembers(v *VolumeFile) ([]Located, error) {
 	members := b.Prologue.plan.Members(v.Number)
 	located := make([]Located, 0, len(members))
 	offset := b.Prologue.size
+	var file volumeFile // opened when there is something to look up
+	defer func() {
+		if file != nil {
+			file.Close() // it was only read
+		}
+	}()
 	for i, m := range members {
 		length := m.storedSize()
 		if m.Blob.Compress {
 			if b.Inventory != nil {
-				length = b.Inventory.Volumes[v.Number-1].Members[i].Length
+				length = b.Inventory.Volume(v.Number).Members[i].Length
 			} else {
 				var err error
-				if length, err = skipMember(v.file, offset, m); err != nil {
+				if file == nil {
+					if file, err = v.open(); err != nil {
+						return located, err
+					}
+				}
+				if length, err = skipMember(file, offset, m); err != nil {
 					return located, v.damage(offset, err)
 				}
 			}
@@ -172,6 +183,7 @@ func (r *blobReader) Close() error {
 type memberReader struct {
 	blob *blobReader
 	next int // the part that comes after the open one
+	file volumeFile
 	open *tarReader
 	part part
 	left int64 // content of the open member still to come
@@ -211,7 +223,11 @@ func (m *memberReader) advance() error {
 	}
 	m.part = m.blob.parts[m.next]
 	m.next++
-	m.open = m.blob.bundle.reader(m.part.volume, m.part.at.Offset, m.part.at.Length)
+	var err error
+	if m.file, err = m.part.volume.open(); err != nil {
+		return err
+	}
+	m.open = m.blob.bundle.reader(m.file, m.part.at.Offset, m.part.at.Length)
 	if err := m.open.header(m.part.at.Member); err != nil {
 		return m.part.volume.damage(m.open.frame, err)
 	}
@@ -223,6 +239,10 @@ func (m *memberReader) release() {
 	if m.open != nil {
 		m.blob.bundle.readers.Put(m.open)
 		m.open = nil
+	}
+	if m.file != nil {
+		m.file.Close() // it was only read
+		m.file = nil
 	}
 }
 

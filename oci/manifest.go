@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // ErrSchema1 is returned for Docker schema 1 manifests.
@@ -25,6 +28,10 @@ type Manifest struct {
 	// ArtifactType is the type an artifact states of itself; empty for images.
 	ArtifactType string
 }
+
+// maxManifestNesting is deeper than any manifest is: platforms and annotations
+// stand in descriptors in lists.
+const maxManifestNesting = 16
 
 // document has the fields of both kinds, so that a manifest that is both, and
 // that two readers could take for different things, is noticed
@@ -55,6 +62,10 @@ func ParseManifest(mediaType string, content []byte) (*Manifest, error) {
 	if len(content) > MaxManifestSize {
 		return nil, fmt.Errorf("manifest of %d bytes is larger than %d bytes", len(content), MaxManifestSize)
 	}
+	// A descriptor takes more than a hundred bytes.
+	if err := CheckJSON(content, 1000+len(content)/100, maxManifestNesting); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
 	var doc document
 	if err := json.Unmarshal(content, &doc); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
@@ -71,6 +82,9 @@ func ParseManifest(mediaType string, content []byte) (*Manifest, error) {
 			return nil, errors.New("index has the fields of an image manifest")
 		}
 		for _, d := range doc.Manifests {
+			if err := checkChild(d); err != nil {
+				return nil, err
+			}
 			if IsSchema1(d.MediaType) {
 				return nil, fmt.Errorf("child %s: %w", d.Digest, ErrSchema1)
 			}
@@ -89,17 +103,19 @@ func ParseManifest(mediaType string, content []byte) (*Manifest, error) {
 		}
 		m.Blobs = append([]Descriptor{*doc.Config}, doc.Layers...)
 	}
-	for _, d := range m.Manifests {
+	sizes := make(map[digest.Digest]int64, len(m.Manifests)+len(m.Blobs))
+	for _, d := range slices.Concat(m.Manifests, m.Blobs) {
 		if err := checkChild(d); err != nil {
 			return nil, err
 		}
+		if size, ok := sizes[d.Digest]; ok && size != d.Size {
+			return nil, fmt.Errorf("child %s: stated with %d and with %d bytes", d.Digest, size, d.Size)
+		}
+		sizes[d.Digest] = d.Size
+	}
+	for _, d := range m.Manifests {
 		if d.Size > MaxManifestSize {
 			return nil, fmt.Errorf("child %s: manifest of %d bytes is larger than %d bytes", d.Digest, d.Size, MaxManifestSize)
-		}
-	}
-	for _, d := range m.Blobs {
-		if err := checkChild(d); err != nil {
-			return nil, err
 		}
 	}
 	return m, nil

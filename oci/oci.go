@@ -108,10 +108,10 @@ func IsUncompressed(mediaType string) bool {
 // CheckDigest refuses anything but a well-formed SHA-256 digest in lower case.
 func CheckDigest(d digest.Digest) error {
 	if err := d.Validate(); err != nil {
-		return fmt.Errorf("digest %q: %w", string(d), err)
+		return fmt.Errorf("digest %.80q: %w", string(d), err)
 	}
 	if d.Algorithm() != digest.SHA256 {
-		return fmt.Errorf("digest %q: algorithm %s is not supported, only sha256", string(d), d.Algorithm())
+		return fmt.Errorf("digest %.80q: algorithm is not supported, only sha256", string(d))
 	}
 	return nil
 }

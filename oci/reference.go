@@ -46,7 +46,7 @@ func (r Reference) Path() string {
 
 var (
 	// The grammar of the distribution specification, with a host before it.
-	validRepository = regexp.MustCompile(`^[A-Za-z0-9.\-\[\]:]+(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$`)
+	validRepository = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$`)
 	validTag        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 )
 

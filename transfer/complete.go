@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -47,9 +48,13 @@ func (p *presence) find(repository string, d digest.Digest) (has bool, other str
 // complete makes an image visible: its blobs in its repository, then its
 // manifests, then its tag.
 func (u *unpacker) complete(ctx context.Context, r *replay) error {
-	for _, d := range r.graph.blobs {
-		if err := u.ensure(ctx, r, d); err != nil {
-			return &BlobError{Digest: d.Digest, Where: r.to.Repository, Image: r.image.Reference, Err: err}
+	contents := slices.Clone(r.graph.Contents)
+	for _, b := range r.graph.Blobs {
+		contents = append(contents, b.Content)
+	}
+	for _, c := range contents {
+		if err := u.ensure(ctx, r, c.Descriptor()); err != nil {
+			return &BlobError{Digest: c.Digest, Where: r.to.Repository, Image: r.image.Reference, Err: err}
 		}
 	}
 	root := r.image.Root.Descriptor()
@@ -60,7 +65,7 @@ func (u *unpacker) complete(ctx context.Context, r *replay) error {
 	}
 	// The children are pushed again even if the root is there: that it is does
 	// not prove that they still are.
-	for _, d := range r.graph.manifests {
+	for _, d := range r.graph.Manifests {
 		content, ok := u.bundle.Prologue.Manifest(d.Digest)
 		if !ok {
 			return fmt.Errorf("satchel: internal: manifest %s of image %s has no content", d.Digest, r.image.Reference)

@@ -105,6 +105,12 @@ func (d *memoryDir) Sync() error {
 	return d.operation("sync", "directory")
 }
 
+func (d *memoryDir) Lock() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.operation("lock", "")
+}
+
 func (d *memoryDir) Free() (int64, error) {
 	if d.free == 0 {
 		return -1, nil

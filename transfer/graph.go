@@ -6,46 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
-
-	"github.com/opencontainers/go-digest"
 
 	"satchel/bundle"
 	"satchel/oci"
 )
-
-// graph is what one image of a bundle consists of.
-type graph struct {
-	// manifests stand children before parents, the root last.
-	manifests []oci.Descriptor
-	blobs     map[digest.Digest]oci.Descriptor
-}
-
-// readGraph reads an image's manifests from a prologue. Children that the bundle
-// leaves out are passed over only in a sparse image.
-func readGraph(prologue *bundle.Prologue, image bundle.Image) (*graph, error) {
-	g := &graph{blobs: make(map[digest.Digest]oci.Descriptor)}
-	fetch := func(_ context.Context, d oci.Descriptor) ([]byte, error) {
-		content, ok := prologue.Manifest(d.Digest)
-		if !ok {
-			return nil, fmt.Errorf("it is not in the bundle")
-		}
-		return content, oci.Verify(content, d)
-	}
-	keep := func(d oci.Descriptor) bool {
-		_, ok := prologue.Manifest(d.Digest)
-		return ok || !image.Sparse
-	}
-	err := oci.Walk(context.Background(), image.Root.Descriptor(), fetch, keep,
-		func(d oci.Descriptor, _ []byte, m *oci.Manifest) error {
-			g.manifests = append(g.manifests, d)
-			for _, b := range m.Blobs {
-				g.blobs[b.Digest] = b
-			}
-			return nil
-		})
-	return g, err
-}
 
 // Need is what one image takes.
 type Need struct {
@@ -61,18 +27,18 @@ func Needs(prologue *bundle.Prologue) ([]Need, error) {
 	plan := prologue.Plan()
 	needs := make([]Need, len(plan.Images))
 	for i, image := range plan.Images {
-		g, err := readGraph(prologue, image)
+		g, err := prologue.Graph(image)
 		if err != nil {
-			return nil, fmt.Errorf("image %s: %w", image.Reference, err)
+			return nil, err
 		}
-		for d := range g.blobs {
-			if b := prologue.Blob(d); b != nil {
-				needs[i].Bytes += b.Size
-				needs[i].Volumes = append(needs[i].Volumes, b.VolumesOf()...)
+		volumes := make(map[int]bool)
+		for _, b := range g.Blobs {
+			needs[i].Bytes += b.Size
+			for _, n := range b.VolumesOf() {
+				volumes[n] = true
 			}
 		}
-		slices.Sort(needs[i].Volumes)
-		needs[i].Volumes = slices.Compact(needs[i].Volumes)
+		needs[i].Volumes = slices.Sorted(maps.Keys(volumes))
 	}
 	return needs, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 
 	"github.com/opencontainers/go-digest"
 
@@ -64,7 +65,7 @@ func (e *BlobError) Error() string {
 func (e *BlobError) Unwrap() error { return e.Err }
 
 // Pack writes the volumes of a plan into dir and, at the end, the inventory. It
-// checks first that nothing is in the way and that there is room. Volumes get
+// locks dir, which stays locked until the caller closes it, and checks first that nothing is in the way and that there is room. Volumes get
 // their final names in order, each as soon as all blobs in it are checked. It
 // returns what the inventory says, and the bundle ID.
 func Pack(ctx context.Context, dir bundle.Dir, prologue *bundle.Prologue, sources Sources, o PackOptions) (*bundle.Inventory, digest.Digest, error) {
@@ -73,6 +74,9 @@ func Pack(ctx context.Context, dir bundle.Dir, prologue *bundle.Prologue, source
 	}
 	if o.Jobs == 0 {
 		o.Jobs = DefaultJobs
+	}
+	if err := dir.Lock(); err != nil {
+		return nil, "", fmt.Errorf("locking the output directory: %w", err)
 	}
 	if err := checkDir(dir, prologue); err != nil {
 		return nil, "", err
@@ -114,13 +118,13 @@ func checkDir(dir bundle.Dir, prologue *bundle.Prologue) error {
 func imagesOf(prologue *bundle.Prologue) map[digest.Digest]string {
 	names := make(map[digest.Digest]string)
 	for _, image := range prologue.Plan().Images {
-		graph, err := readGraph(prologue, image)
+		graph, err := prologue.Graph(image)
 		if err != nil {
 			continue // only messages are poorer
 		}
-		for d := range graph.blobs {
-			if _, ok := names[d]; !ok {
-				names[d] = image.Reference
+		for _, b := range graph.Blobs {
+			if _, ok := names[b.Digest]; !ok {
+				names[b.Digest] = image.Reference
 			}
 		}
 	}
@@ -320,7 +324,12 @@ func originName(o bundle.Origin) string {
 	case o.Local != "":
 		return o.Local
 	}
-	return o.URLs[0]
+	// Without its query, which may hold a token.
+	u, err := url.Parse(o.URLs[0])
+	if err != nil {
+		return "a foreign URL"
+	}
+	return u.Scheme + "://" + u.Host + u.Path
 }
 
 // countingReader tells of the bytes that go by.

@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -107,7 +106,7 @@ type unpacker struct {
 type replay struct {
 	image bundle.Image
 	to    Destination
-	graph *graph
+	graph *bundle.Graph
 	// The rest is guarded by unpacker.mu.
 	waiting int // blobs whose turn has not come
 	sent    bool
@@ -127,18 +126,13 @@ func newUnpacker(b *bundle.Bundle, target Target, o UnpackOptions) (*unpacker, e
 		users: make(map[digest.Digest][]*replay), damaged: make(map[string]bool),
 	}
 	for i, image := range plan.Images {
-		g, err := readGraph(b.Prologue, image)
+		g, err := b.Prologue.Graph(image)
 		if err != nil {
-			return nil, fmt.Errorf("image %s: %w", image.Reference, err)
+			return nil, err
 		}
-		r := &replay{image: image, to: destinations[i], graph: g}
-		for d := range g.blobs {
-			if b.Prologue.Blob(d) != nil {
-				u.users[d] = append(u.users[d], r)
-				r.waiting++
-			} else if _, ok := b.Prologue.Manifest(d); !ok {
-				return nil, fmt.Errorf("image %s: blob %s is not in the plan", image.Reference, d)
-			}
+		r := &replay{image: image, to: destinations[i], graph: g, waiting: len(g.Blobs)}
+		for _, blob := range g.Blobs {
+			u.users[blob.Digest] = append(u.users[blob.Digest], r)
 		}
 		u.images = append(u.images, r)
 	}

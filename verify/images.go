@@ -1,13 +1,9 @@
 package verify
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"slices"
 
 	"satchel/bundle"
-	"satchel/oci"
 )
 
 // images follows each image from its root to its last layer and says what the
@@ -21,25 +17,14 @@ func (c *checker) images() {
 		if c.options.Quick {
 			r.State = StateUnchecked
 		}
-		err := c.walk(image, func(d oci.Descriptor) error {
-			b := prologue.Blob(d.Digest)
-			if b == nil {
-				if _, ok := prologue.Manifest(d.Digest); ok {
-					return nil
-				}
-				return fmt.Errorf("blob %s is not in the plan", d.Digest)
-			}
-			if b.Size != d.Size {
-				return fmt.Errorf("blob %s: %d bytes in the plan, %d in the manifest", d.Digest, b.Size, d.Size)
-			}
-			c.judge(&r, b)
-			return nil
-		})
+		graph, err := prologue.Graph(image)
 		if err != nil {
 			r.State = StateDamaged
-			c.report.Findings = append(c.report.Findings, Finding{
-				Volume: plan.VolumeName(1), Offset: -1, Problem: fmt.Sprintf("image %s: %v", image.Reference, err),
-			})
+			c.report.Findings = append(c.report.Findings, Finding{Volume: plan.VolumeName(1), Offset: -1, Problem: err.Error()})
+		} else {
+			for _, b := range graph.Blobs {
+				c.judge(&r, b)
+			}
 		}
 		slices.Sort(r.Volumes)
 		r.Volumes = slices.Compact(r.Volumes)
@@ -75,28 +60,4 @@ func (c *checker) volumeState(n int) string {
 		}
 	}
 	return state
-}
-
-func (c *checker) walk(image bundle.Image, visit func(oci.Descriptor) error) error {
-	prologue := c.bundle.Prologue
-	fetch := func(_ context.Context, d oci.Descriptor) ([]byte, error) {
-		content, ok := prologue.Manifest(d.Digest)
-		if !ok {
-			return nil, errors.New("it is not in the bundle")
-		}
-		return content, oci.Verify(content, d)
-	}
-	keep := func(d oci.Descriptor) bool {
-		_, ok := prologue.Manifest(d.Digest)
-		return ok || !image.Sparse
-	}
-	return oci.Walk(context.Background(), image.Root.Descriptor(), fetch, keep,
-		func(_ oci.Descriptor, _ []byte, m *oci.Manifest) error {
-			for _, d := range m.Blobs {
-				if err := visit(d); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
 }

@@ -38,8 +38,10 @@ type Report struct {
 	Manifests      int            `json:"manifests"`
 	Volumes        []VolumeReport `json:"volumes"`
 	MissingVolumes []int          `json:"missingVolumes,omitempty"`
-	Findings       []Finding      `json:"findings,omitempty"`
-	Images         []ImageReport  `json:"images,omitempty"`
+	// Missing is what the inventory says that the bundle lacks.
+	Missing  []bundle.Missing `json:"missing,omitempty"`
+	Findings []Finding        `json:"findings,omitempty"`
+	Images   []ImageReport    `json:"images,omitempty"`
 	// Stopped says why verification did not come to its end.
 	Stopped error `json:"-"`
 }
@@ -90,7 +92,7 @@ func (r *Report) Err() error {
 		return fmt.Errorf("%w: %w", ErrIncomplete, r.Stopped)
 	case len(r.Findings) > 0:
 		return ErrDamage
-	case len(r.MissingVolumes) > 0:
+	case len(r.MissingVolumes) > 0 || len(r.Missing) > 0:
 		return ErrMissing
 	case r.Quick:
 		return ErrQuick
@@ -106,6 +108,9 @@ func newReport(b *bundle.Bundle, quick bool) *Report {
 		plan := b.Prologue.Plan()
 		r.Name, r.Blobs, r.Manifests = plan.Name, len(plan.Blobs), len(plan.Manifests)
 	}
+	if b.Inventory != nil {
+		r.Missing = b.Inventory.Missing
+	}
 	for _, v := range b.Volumes {
 		r.Volumes = append(r.Volumes, VolumeReport{Number: v.Number, Name: v.Name, Medium: v.Medium, Size: v.Size, State: StateUnchecked})
 	}
@@ -120,7 +125,7 @@ func (r *Report) volume(v *bundle.VolumeFile) *VolumeReport {
 // conclude sets OK from what was counted, not from what was not found.
 func (r *Report) conclude(b *bundle.Bundle) {
 	slices.SortStableFunc(r.Volumes, func(x, y VolumeReport) int { return x.Number - y.Number })
-	allRead := b.Prologue != nil && len(r.MissingVolumes) == 0 && r.BlobsOK == r.Blobs
+	allRead := b.Prologue != nil && len(r.MissingVolumes) == 0 && len(r.Missing) == 0 && r.BlobsOK == r.Blobs
 	for _, v := range r.Volumes {
 		allRead = allRead && v.State == StateOK
 	}

@@ -32,6 +32,7 @@ type Options struct {
 func Bundle(ctx context.Context, b *bundle.Bundle, o Options) *Report {
 	c := &checker{
 		bundle: b, options: o, bad: make(map[digest.Digest]bool), absent: make(map[digest.Digest]bool),
+		found: make(map[Finding]bool),
 	}
 	c.report = newReport(b, o.Quick)
 	for _, d := range b.Damage {
@@ -79,6 +80,7 @@ type checker struct {
 	// volume that is not there, or whose header is damaged so that it is not
 	// used.
 	bad, absent map[digest.Digest]bool
+	found       map[Finding]bool
 	verdicts    int // blobs that were read and are right
 	members
 }
@@ -86,9 +88,11 @@ type checker struct {
 // add notes a finding once: what was found while opening is found again.
 func (c *checker) add(d *bundle.DamageError) {
 	f := Finding{Volume: d.File, Medium: d.Medium, Offset: d.Offset, Problem: d.Err.Error()}
-	if !slices.Contains(c.report.Findings, f) {
-		c.report.Findings = append(c.report.Findings, f)
+	if c.found[f] {
+		return
 	}
+	c.found[f] = true
+	c.report.Findings = append(c.report.Findings, f)
 	for i := range c.report.Volumes {
 		if v := &c.report.Volumes[i]; v.Name == d.File && v.Medium == d.Medium {
 			v.State = StateDamaged
@@ -126,7 +130,11 @@ func (c *checker) full(ctx context.Context, v *bundle.VolumeFile) error {
 	}
 	report.Digest = sum
 	if c.bundle.Inventory != nil && sum != "" {
-		if want := c.bundle.Inventory.Volumes[v.Number-1]; sum != want.Digest || v.Size != want.Size {
+		want := c.bundle.Inventory.Volume(v.Number)
+		if want == nil {
+			want = &bundle.Volume{}
+		}
+		if sum != want.Digest || v.Size != want.Size {
 			c.add(&bundle.DamageError{File: v.Name, Medium: v.Medium, Offset: -1, Err: fmt.Errorf(
 				"SHA-256 %s of %d bytes, the inventory says %s of %d", sum, v.Size, want.Digest, want.Size)})
 		}

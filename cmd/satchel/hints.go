@@ -29,6 +29,8 @@ func hintFor(err error) string {
 		return fmt.Sprintf("use --volume-size %d or more, or pack fewer images into one bundle", prologue.Smallest)
 	case errors.As(err, &space):
 		return "free some room, choose another directory with -o, or pack fewer images; --dry-run shows the sizes"
+	case errors.Is(err, bundle.ErrLocked):
+		return "wait for it, or choose another directory with -o"
 	case errors.As(err, &occupied):
 		return "choose an empty directory with -o; to make the same bundle again, delete the old files first"
 	case errors.As(err, &sparse):

@@ -61,14 +61,14 @@ func runInspect(ctx context.Context, out *output, media []string) error {
 	if err != nil {
 		return err
 	}
-	defer b.Close() // files opened for reading
+	defer b.Close()
 	for _, d := range b.Damage {
 		out.message("warning: %v", d)
 	}
 	if b.Prologue == nil {
 		return fmt.Errorf("no volume can be read: %w", b.Damage[0])
 	}
-	c, err := describeContents(ctx, b)
+	c, err := describeContents(ctx, b.Bundle)
 	if err != nil {
 		return err
 	}

@@ -139,7 +139,7 @@ func (p *program) conclude(ctx context.Context, name string, err error) int {
 		fmt.Fprintf(p.stderr, "satchel: interrupted\n")
 		return exitInterrupted
 	}
-	fmt.Fprintf(p.stderr, "satchel: %s\n", err)
+	fmt.Fprintf(p.stderr, "satchel: %s\n", printable(err.Error()))
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(p.stderr, "hint: %s\n", hint)
 	}

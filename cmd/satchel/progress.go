@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/pflag"
@@ -44,7 +47,7 @@ func (o *output) message(format string, args ...any) {
 	if o.bar != nil {
 		_ = o.bar.Clear() // a bar that cannot be drawn is no reason to stop
 	}
-	fmt.Fprintf(o.stderr, format+"\n", args...)
+	fmt.Fprint(o.stderr, printable(fmt.Sprintf(format, args...))+"\n")
 	if o.bar != nil {
 		_ = o.bar.RenderBlank()
 	}
@@ -100,8 +103,23 @@ func (o *output) stop() {
 // printf prints a part of the result, unless that is printed as JSON.
 func (o *output) printf(format string, args ...any) {
 	if !o.asJSON {
-		fmt.Fprintf(o.stdout, format, args...)
+		fmt.Fprint(o.stdout, printable(fmt.Sprintf(format, args...)))
 	}
+}
+
+// printable makes control characters visible: names and texts from registries,
+// media and certificates must not speak to the terminal.
+func printable(s string) string {
+	var out strings.Builder
+	for _, r := range s {
+		if r == '\n' || unicode.IsPrint(r) {
+			out.WriteRune(r)
+		} else {
+			quoted := strconv.QuoteRune(r)
+			out.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return out.String()
 }
 
 // json prints the result if it was asked for as JSON.

@@ -55,6 +55,9 @@ func (f *unpackFlags) check() error {
 	case f.media != "parallel" && f.media != "sequential":
 		return usagef("--media %q is neither parallel nor sequential", f.media)
 	}
+	if strings.Contains(f.to, "@") {
+		return usagef("--to has an @: credentials do not belong there, name them with --authfile")
+	}
 	f.to = strings.TrimSuffix(strings.TrimPrefix(f.to, "docker://"), "/")
 	if !strings.HasPrefix(f.to, "oci:") {
 		if err := oci.CheckRepository(f.to + "/x"); err != nil {
@@ -72,7 +75,7 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 	if err != nil {
 		return err
 	}
-	defer b.Close() // files opened for reading
+	defer b.Close()
 	for _, d := range b.Damage {
 		f.out.message("warning: %v", d)
 	}
@@ -90,11 +93,11 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 	if err != nil {
 		return err
 	}
-	receipt, err := f.unpack(ctx, b, target, to)
+	receipt, err := f.unpack(ctx, b.Bundle, target, to)
 	if err := errors.Join(err, done()); err != nil {
 		return err
 	}
-	return f.conclude(receipt, b)
+	return f.conclude(receipt, b.Bundle)
 }
 
 // show prints what would be pushed where.

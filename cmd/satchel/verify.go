@@ -29,11 +29,33 @@ func verifyCommand() command {
 	}
 }
 
-// openMedia opens the bundle on the directories.
-func openMedia(directories []string) (*bundle.Bundle, error) {
+// openBundle is a bundle with the directories that it lies in.
+type openBundle struct {
+	*bundle.Bundle
+	roots []*os.Root
+}
+
+func (b *openBundle) Close() {
+	if b.Bundle != nil {
+		b.Bundle.Close() // nothing was written
+	}
+	for _, root := range b.roots {
+		root.Close()
+	}
+}
+
+// openMedia opens the bundle in the directories. No link on a medium leads out
+// of it. The caller closes the bundle.
+func openMedia(directories []string) (_ *openBundle, err error) {
 	if len(directories) == 0 {
 		return nil, usagef("no media named: give the directories that hold the volumes")
 	}
+	b := &openBundle{}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
 	var media []bundle.Medium
 	var seen []os.FileInfo
 	for _, dir := range directories {
@@ -48,9 +70,15 @@ func openMedia(directories []string) (*bundle.Bundle, error) {
 			continue // named twice
 		}
 		seen = append(seen, info)
-		media = append(media, bundle.Medium{Name: dir, FS: os.DirFS(dir)})
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return nil, fmt.Errorf("medium %s: %w", dir, err)
+		}
+		b.roots = append(b.roots, root)
+		media = append(media, bundle.Medium{Name: dir, FS: root.FS()})
 	}
-	return bundle.Open(media...)
+	b.Bundle, err = bundle.Open(media...)
+	return b, err
 }
 
 func runVerify(ctx context.Context, out *output, media []string, o verify.Options) error {
@@ -58,7 +86,7 @@ func runVerify(ctx context.Context, out *output, media []string, o verify.Option
 	if err != nil {
 		return err
 	}
-	defer b.Close() // files opened for reading
+	defer b.Close()
 	var total int64
 	for _, v := range b.Volumes {
 		total += v.Size
@@ -70,7 +98,7 @@ func runVerify(ctx context.Context, out *output, media []string, o verify.Option
 		done++
 		out.message("%s: %s, %d of %d, %s", v.Name, v.State, done, len(b.Volumes), out.rate())
 	}
-	report := verify.Bundle(ctx, b, o)
+	report := verify.Bundle(ctx, b.Bundle, o)
 	rate := out.rate()
 	out.stop()
 	if err := out.json(report); err != nil {
@@ -106,6 +134,9 @@ func printReport(out *output, r *verify.Report, rate string) {
 			where += fmt.Sprintf(" at byte %d", f.Offset)
 		}
 		out.printf("damage: %s: %s\n", where, f.Problem)
+	}
+	for _, m := range r.Missing {
+		out.printf("missing: blob %s: %s\n", m.Digest, m.Reason)
 	}
 	hit := 0
 	for _, image := range r.Images {

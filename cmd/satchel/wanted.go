@@ -44,8 +44,12 @@ func (w *wantedImages) addFile(name string) error {
 	}
 	defer f.Close() // opened for reading
 	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		line := lines.Text()
+		if n == 1 {
+			line = strings.TrimPrefix(line, "\ufeff") // Windows' editors begin files with it
+		}
 		if i := strings.Index(line, "#"); i == 0 || i > 0 && (line[i-1] == ' ' || line[i-1] == '\t') {
 			line = line[:i]
 		}
@@ -57,7 +61,7 @@ func (w *wantedImages) addFile(name string) error {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("images file %s: %w", name, err)
+		return fmt.Errorf("images file %s, line %d: %w", name, n, err)
 	}
 	return nil
 }

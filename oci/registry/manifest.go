@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -92,11 +93,19 @@ func (c *Client) Manifest(ctx context.Context, repository string, d oci.Descript
 	return content, nil
 }
 
+// manifestTimeout bounds what a registry may take to send one manifest: a few
+// bytes now and then are no progress.
+const manifestTimeout = 5 * time.Minute
+
+var errSlowManifest = fmt.Errorf("manifest did not arrive within %s", manifestTimeout)
+
 // getManifest reads at most limit+1 bytes, for the caller to see that there are
 // too many.
 func (c *Client) getManifest(ctx context.Context, e *endpoint, name string, limit int64, retries int) (*served, error) {
 	var m *served
 	err := c.retry(ctx, retries, func(attempt int) error {
+		ctx, cancel := context.WithTimeoutCause(ctx, manifestTimeout, errSlowManifest)
+		defer cancel()
 		resp, err := c.send(ctx, e, call{
 			method: http.MethodGet, path: "manifests/" + name, attempt: attempt,
 			header: http.Header{"Accept": {strings.Join(oci.ManifestMediaTypes(), ", ")}},

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,11 +13,17 @@ import (
 // scheme that skopeo and podman put before references to registries.
 const transportPrefix = "docker://"
 
+var errCredentials = errors.New("reference: it has an @ before a path; credentials do not belong into references")
+
 // ParseReference reads [docker://]NAME[:TAG][@DIGEST] as docker and podman do: a
 // name without a registry is one of docker.io, and with neither tag nor digest
 // the tag is "latest". It refuses digests that [oci.CheckDigest] refuses.
 func ParseReference(s string) (oci.Reference, error) {
-	named, err := reference.ParseNormalizedNamed(strings.TrimPrefix(s, transportPrefix))
+	name := strings.TrimPrefix(s, transportPrefix)
+	if _, after, ok := strings.Cut(name, "@"); ok && strings.Contains(after, "/") {
+		return oci.Reference{}, errCredentials // of which nothing may be shown
+	}
+	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
 		return oci.Reference{}, fmt.Errorf("reference %q: %w", s, err)
 	}

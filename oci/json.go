@@ -1,0 +1,53 @@
+package oci
+
+import (
+	"errors"
+	"fmt"
+)
+
+// CheckJSON refuses JSON whose lists are longer than elements or which is nested
+// deeper than depth, before a decoder allocates anything for it: a few bytes of
+// text can stand for a thousand times as much memory. It does not check the
+// syntax otherwise; decoders do.
+func CheckJSON(data []byte, elements, depth int) error {
+	var open []level
+	inString := false
+	for i := 0; i < len(data); i++ {
+		c := data[i]
+		if inString {
+			switch c {
+			case '\\':
+				i++
+			case '"':
+				inString = false
+			}
+			continue
+		}
+		switch c {
+		case '"':
+			inString = true
+		case '[', '{':
+			if len(open) == depth {
+				return fmt.Errorf("nested deeper than %d", depth)
+			}
+			open = append(open, level{count: 1})
+		case ']', '}':
+			if len(open) == 0 {
+				return errors.New("brackets do not match")
+			}
+			open = open[:len(open)-1]
+		case ',':
+			if len(open) == 0 {
+				return errors.New("commas outside of lists")
+			}
+			top := &open[len(open)-1]
+			if top.count++; top.count > elements {
+				return fmt.Errorf("list of more than %d elements", elements)
+			}
+		}
+	}
+	return nil
+}
+
+// level is an open list or object.
+type level struct{ count int }
