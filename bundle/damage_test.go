@@ -115,6 +115,7 @@ func named(report *verify.Report, names []string) bool {
 
 // each runs check for 0 ≤ i < n in steps, on a few goroutines that it waits for.
 func each(n, step int, check func(i int)) {
+	step *= slowdown
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	const workers = 4

@@ -27,6 +27,7 @@ type source struct {
 	selection bundle.Selection
 	blobs     map[digest.Digest][]byte
 	seed      *rand.ChaCha8
+	pad       int // spaces behind each manifest, which are bytes like any other
 }
 
 func newSource(name string) *source {
@@ -75,6 +76,7 @@ func (s *source) add(t testing.TB, reference string, layers ...layer) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	raw = append(raw, bytes.Repeat([]byte(" "), s.pad)...)
 	root := bundle.Content{Digest: digest.FromBytes(raw), MediaType: oci.MediaTypeManifest, Size: int64(len(raw))}
 	s.selection.Contents[root.Digest] = raw
 	s.selection.Manifests = append(s.selection.Manifests, bundle.Manifest{Content: root, Origin: origin})

@@ -53,6 +53,9 @@ func TestMemory(t *testing.T) {
 	if testing.Short() || runtime.GOOS != "linux" {
 		t.Skip("-short, or not Linux: moves gigabytes and reads peak memory as Linux counts it")
 	}
+	if raceDetector {
+		t.Skip("the program that is measured runs without the race detector, in the tests without it")
+	}
 	large := fixtures.NewImage(fixtures.ImageSpec{Layers: []fixtures.Layer{fixtures.OpaqueLayer("memory", 2<<30)}}).Named("data/large", "1")
 	for _, test := range []struct {
 		name   string
