@@ -1,0 +1,54 @@
+package bundle
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// DamageError says where on the media something is not as it must be. All
+// failures to read or to parse a volume are of this type.
+type DamageError struct {
+	// File is the name of the file, Medium where it lies.
+	File, Medium string
+	// Offset is that of the frame, in bytes from the start of the file; -1 when
+	// the file as a whole is meant.
+	Offset int64
+	Err    error
+}
+
+func (e *DamageError) Error() string {
+	where := e.File
+	if e.Medium != "" {
+		where += " on " + e.Medium
+	}
+	if e.Offset >= 0 {
+		where += " at byte " + strconv.FormatInt(e.Offset, 10)
+	}
+	return where + ": " + e.Err.Error()
+}
+
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// MissingVolumeError says that volumes are needed that are not there.
+type MissingVolumeError struct {
+	// Names are the file names, Numbers the volumes' numbers, of Count in all.
+	Names   []string
+	Numbers []int
+	Count   int
+}
+
+func (e *MissingVolumeError) Error() string {
+	if len(e.Numbers) == 1 {
+		return fmt.Sprintf("volume %d of %d (%s) is missing", e.Numbers[0], e.Count, e.Names[0])
+	}
+	return fmt.Sprintf("volumes %s of %d are missing", joinNumbers(e.Numbers), e.Count)
+}
+
+func joinNumbers(numbers []int) string {
+	s := make([]string, len(numbers))
+	for i, n := range numbers {
+		s[i] = strconv.Itoa(n)
+	}
+	return strings.Join(s, ", ")
+}

@@ -1,0 +1,202 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/opencontainers/go-digest"
+
+	"satchel/oci"
+)
+
+var (
+	validName      = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`)
+	reservedName   = regexp.MustCompile(`^(con|prn|aux|nul|com[0-9]|lpt[0-9]|inventory|readme|sha256sums)(\..*)?$`)
+	validReference = regexp.MustCompile(`^[A-Za-z0-9._:/@\[\]+-]{1,512}$`)
+	validPlatform  = regexp.MustCompile(`^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$`)
+	validMediaType = regexp.MustCompile(`^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}$`)
+	validURL       = regexp.MustCompile(`^https?://[!-~]+$`)
+)
+
+// CheckName refuses names that are not safe on FAT32, exFAT, NTFS and ISO 9660
+// with its usual extensions: 1 to 64 of a-z, 0-9, dot, underscore and dash,
+// beginning and ending with a letter or digit, and none that DOS or a bundle
+// reserves.
+func CheckName(name string) error {
+	if !validName.MatchString(name) {
+		return fmt.Errorf("name %q is not 1 to 64 of a-z, 0-9, '.', '_', '-', with a letter or digit first and last", name)
+	}
+	if reservedName.MatchString(name) {
+		return fmt.Errorf("name %q is reserved", name)
+	}
+	return nil
+}
+
+func (p *Plan) check() error {
+	if err := CheckName(p.Name); err != nil {
+		return err
+	}
+	if p.Volumes < 1 || p.Volumes > MaxVolumes {
+		return fmt.Errorf("%d volumes are not 1 to %d", p.Volumes, MaxVolumes)
+	}
+	if p.VolumeSize < 1 || p.VolumeSize > oci.MaxBlobSize {
+		return fmt.Errorf("volume size %d is outside of 1 to %d bytes", p.VolumeSize, int64(oci.MaxBlobSize))
+	}
+	if p.Blobs == nil || p.Images == nil || p.Manifests == nil {
+		return errors.New("blobs, images or manifests are not a list")
+	}
+	if n := len(p.Blobs) + len(p.Manifests); n > oci.MaxBlobs {
+		return fmt.Errorf("%d blobs are more than %d", n, oci.MaxBlobs)
+	}
+	if len(p.Images) > oci.MaxBlobs {
+		return fmt.Errorf("%d images are more than %d", len(p.Images), oci.MaxBlobs)
+	}
+	seen := make(map[digest.Digest]bool, len(p.Blobs)+len(p.Manifests))
+	manifests := make(map[digest.Digest]Content, len(p.Manifests))
+	var manifestBytes int64
+	for i := range p.Manifests {
+		m := &p.Manifests[i]
+		if err := checkContent(m.Content, m.Origin, seen); err != nil {
+			return fmt.Errorf("manifest %w", err)
+		}
+		if !oci.IsManifest(m.MediaType) || m.Size > oci.MaxManifestSize {
+			return fmt.Errorf("manifest %s: %s of %d bytes is no manifest", m.Digest, m.MediaType, m.Size)
+		}
+		manifestBytes += m.Size
+		manifests[m.Digest] = m.Content
+	}
+	if manifestBytes > MaxManifestBytes {
+		return fmt.Errorf("manifests of %d bytes are more than %d", manifestBytes, int64(MaxManifestBytes))
+	}
+	names := make(map[string]bool, len(p.Images))
+	for _, image := range p.Images {
+		ref, err := oci.SplitReference(image.Reference)
+		if err != nil {
+			return fmt.Errorf("image: %w", err)
+		}
+		if ref.Digest != "" && ref.Digest != image.Root.Digest {
+			return fmt.Errorf("image %s: its root is %s", image.Reference, image.Root.Digest)
+		}
+		if names[image.Reference] {
+			return fmt.Errorf("image %s: stands twice", image.Reference)
+		}
+		names[image.Reference] = true
+		if manifests[image.Root.Digest] != image.Root {
+			return fmt.Errorf("image %s: root %s is not among the manifests", image.Reference, image.Root.Digest)
+		}
+		for _, platform := range image.Platforms {
+			if !validPlatform.MatchString(platform) {
+				return fmt.Errorf("image %s: platform %q", image.Reference, platform)
+			}
+		}
+	}
+	return p.checkPlaces(seen)
+}
+
+// checkPlaces checks that every blob has its place, that extents add up and
+// stand next to each other, and that no volume can exceed its size.
+func (p *Plan) checkPlaces(seen map[digest.Digest]bool) error {
+	sizes := make([]int64, p.Volumes+1)
+	members := 0
+	last := make([]int, p.Volumes+1) // the blob whose member is the latest in the volume
+	for i := range p.Blobs {
+		b := &p.Blobs[i]
+		if err := checkContent(b.Content, b.Origin, seen); err != nil {
+			return fmt.Errorf("blob %w", err)
+		}
+		extents := b.Extents
+		if (b.Volume == 0) == (len(extents) == 0) {
+			return fmt.Errorf("blob %s: neither whole nor cut", b.Digest)
+		}
+		if len(extents) > MaxExtents {
+			return fmt.Errorf("blob %s: %d extents are more than %d", b.Digest, len(extents), MaxExtents)
+		}
+		if members += max(1, len(extents)); members > oci.MaxBlobs+MaxExtents {
+			return fmt.Errorf("more than %d members", oci.MaxBlobs+MaxExtents)
+		}
+		if b.Volume != 0 {
+			extents = []Extent{{Size: b.Size, Volume: b.Volume}}
+		}
+		var sum int64
+		for k, e := range extents {
+			if e.Volume < 1 || e.Volume > p.Volumes || e.Size > MaxMember || (e.Size < 1 && b.Volume == 0) {
+				return fmt.Errorf("blob %s: extent %d of %d bytes in volume %d", b.Digest, k+1, e.Size, e.Volume)
+			}
+			if k > 0 {
+				previous := extents[k-1].Volume
+				beside := e.Volume == previous || e.Volume == previous+1 && sizes[e.Volume] == 0
+				if !beside || last[previous] != i+1 {
+					return fmt.Errorf("blob %s: extent %d does not follow extent %d", b.Digest, k+1, k)
+				}
+			}
+			sum += e.Size
+			sizes[e.Volume] += memberSize(e.Size)
+			last[e.Volume] = i + 1
+			if sizes[e.Volume] > p.VolumeSize {
+				return fmt.Errorf("volume %d is planned larger than %d bytes", e.Volume, p.VolumeSize)
+			}
+		}
+		if sum != b.Size {
+			return fmt.Errorf("blob %s: extents add up to %d bytes, not %d", b.Digest, sum, b.Size)
+		}
+	}
+	// What follows a cut blob's first part in its volume would stand between
+	// two extents.
+	for i := range p.Blobs {
+		for k, e := range p.Blobs[i].Extents {
+			if k+1 < len(p.Blobs[i].Extents) && last[e.Volume] != i+1 {
+				return fmt.Errorf("blob %s: volume %d goes on after extent %d", p.Blobs[i].Digest, e.Volume, k+1)
+			}
+		}
+	}
+	return nil
+}
+
+func checkContent(c Content, o Origin, seen map[digest.Digest]bool) error {
+	if err := oci.CheckDescriptor(c.Descriptor()); err != nil {
+		return err
+	}
+	if !validMediaType.MatchString(c.MediaType) {
+		return fmt.Errorf("%s: media type %q", c.Digest, c.MediaType)
+	}
+	if seen[c.Digest] {
+		return fmt.Errorf("%s: stands twice", c.Digest)
+	}
+	seen[c.Digest] = true
+	if err := o.check(); err != nil {
+		return fmt.Errorf("%s: %w", c.Digest, err)
+	}
+	return nil
+}
+
+func (o Origin) check() error {
+	set := 0
+	if o.Local != "" {
+		set++
+		if !validReference.MatchString(o.Local) {
+			return fmt.Errorf("origin %q", o.Local)
+		}
+	}
+	if o.Repository != "" {
+		set++
+		if !validReference.MatchString(o.Repository) {
+			return fmt.Errorf("origin %q", o.Repository)
+		}
+	}
+	if o.URLs != nil {
+		set++
+		for _, u := range o.URLs {
+			if len(u) > 2048 || !validURL.MatchString(u) {
+				return fmt.Errorf("origin %q", u)
+			}
+		}
+	}
+	if set != 1 {
+		return errors.New("origin is not exactly one of repository, urls, local")
+	}
+	return nil
+}
+
+// ValidPlatform reports whether s can stand in a plan as a platform.
+func ValidPlatform(s string) bool { return validPlatform.MatchString(s) }
