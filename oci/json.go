@@ -10,7 +10,7 @@ import (
 // text can stand for a thousand times as much memory. It does not check the
 // syntax otherwise; decoders do.
 func CheckJSON(data []byte, elements, depth int) error {
-	var open []level
+	var open []int // elements so far of each open list or object
 	inString := false
 	for i := 0; i < len(data); i++ {
 		c := data[i]
@@ -30,7 +30,7 @@ func CheckJSON(data []byte, elements, depth int) error {
 			if len(open) == depth {
 				return fmt.Errorf("nested deeper than %d", depth)
 			}
-			open = append(open, level{count: 1})
+			open = append(open, 1)
 		case ']', '}':
 			if len(open) == 0 {
 				return errors.New("brackets do not match")
@@ -41,13 +41,10 @@ func CheckJSON(data []byte, elements, depth int) error {
 				return errors.New("commas outside of lists")
 			}
 			top := &open[len(open)-1]
-			if top.count++; top.count > elements {
+			if *top++; *top > elements {
 				return fmt.Errorf("list of more than %d elements", elements)
 			}
 		}
 	}
 	return nil
 }
-
-// level is an open list or object.
-type level struct{ count int }
