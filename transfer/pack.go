@@ -78,7 +78,10 @@ func Pack(ctx context.Context, dir bundle.Dir, prologue *bundle.Prologue, source
 	if err := dir.Lock(); err != nil {
 		return nil, "", fmt.Errorf("locking the output directory: %w", err)
 	}
-	if err := checkDir(dir, prologue); err != nil {
+	if err := CheckVacant(dir); err != nil {
+		return nil, "", err
+	}
+	if err := checkRoom(dir, prologue); err != nil {
 		return nil, "", err
 	}
 	p := &packer{dir: dir, prologue: prologue, sources: sources, options: o, images: imagesOf(prologue)}
@@ -88,8 +91,10 @@ func Pack(ctx context.Context, dir bundle.Dir, prologue *bundle.Prologue, source
 	return bundle.Finish(dir, prologue, p.written)
 }
 
-// checkDir refuses a directory with a bundle in it, or with too little room.
-func checkDir(dir bundle.Dir, prologue *bundle.Prologue) error {
+// CheckVacant refuses a directory that holds something which packing would
+// replace, with an [*OccupiedError]. Pack does so itself; asking before the plan
+// is made spares waiting for it.
+func CheckVacant(dir bundle.Dir) error {
 	names, err := dir.Names()
 	if err != nil {
 		return fmt.Errorf("listing the output directory: %w", err)
@@ -99,6 +104,11 @@ func checkDir(dir bundle.Dir, prologue *bundle.Prologue) error {
 			return &OccupiedError{Name: name}
 		}
 	}
+	return nil
+}
+
+// checkRoom refuses a medium with too little room for the plan.
+func checkRoom(dir bundle.Dir, prologue *bundle.Prologue) error {
 	free, err := dir.Free()
 	if err != nil || free < 0 {
 		return nil // unknown: the write will tell

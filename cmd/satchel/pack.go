@@ -99,6 +99,17 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 	if len(wanted.images) == 0 {
 		return usagef("no image named: %s names none", f.imagesFile[0])
 	}
+	var dir *bundle.OSDir
+	if !f.dryRun {
+		var err error
+		if dir, err = bundle.OpenDir(f.dir); err != nil {
+			return fmt.Errorf("output directory: %w", err)
+		}
+		defer dir.Close() // what was written is synced and closed by then
+		if err := transfer.CheckVacant(dir); err != nil {
+			return err
+		}
+	}
 	client, err := f.remote.client(f.out, false)
 	if err != nil {
 		return err
@@ -112,7 +123,7 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 	if f.dryRun {
 		return showPlan(f.out, prologue)
 	}
-	return f.write(ctx, sources, prologue)
+	return f.write(ctx, dir, sources, prologue)
 }
 
 // plan reads the manifests and places everything.
@@ -131,12 +142,7 @@ func (f *packFlags) plan(ctx context.Context, sources transfer.Sources, images [
 	return prologue, err
 }
 
-func (f *packFlags) write(ctx context.Context, sources transfer.Sources, prologue *bundle.Prologue) error {
-	dir, err := bundle.OpenDir(f.dir)
-	if err != nil {
-		return fmt.Errorf("output directory: %w", err)
-	}
-	defer dir.Close()
+func (f *packFlags) write(ctx context.Context, dir bundle.Dir, sources transfer.Sources, prologue *bundle.Prologue) error {
 	plan := prologue.Plan()
 	var total int64
 	for i := range plan.Blobs {
