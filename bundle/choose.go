@@ -29,7 +29,7 @@ func (b *Bundle) choose(files []*found, inventories []foundInventory) (name stri
 			continue
 		}
 		if b.PlanID != "" && inv.Plan != b.PlanID {
-			return "", fmt.Errorf("media hold the inventories of two bundles: plans %s and %s", b.PlanID, inv.Plan)
+			return "", &MixedError{First: fmt.Sprintf("%s, plan %s", name, b.PlanID), Second: fmt.Sprintf("%s on %s, plan %s", inv.Name, inv.medium, inv.Plan)}
 		}
 		b.inventories = append(b.inventories, inv)
 		b.PlanID, name = inv.Plan, inv.Name
@@ -44,7 +44,7 @@ func (b *Bundle) choose(files []*found, inventories []foundInventory) (name stri
 	}
 	for id, n := range count {
 		if id != b.PlanID && n == count[b.PlanID] {
-			return "", fmt.Errorf("media hold volumes of two bundles: plans %s and %s", b.PlanID, id)
+			return "", &MixedError{First: fmt.Sprintf("%s, plan %s", name, b.PlanID), Second: fmt.Sprintf("plan %s", id)}
 		}
 	}
 	if b.PlanID == "" {

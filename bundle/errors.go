@@ -52,3 +52,11 @@ func joinNumbers(numbers []int) string {
 	}
 	return strings.Join(s, ", ")
 }
+
+// MixedError says that media hold things of two bundles, and that nothing says
+// which is meant.
+type MixedError struct{ First, Second string }
+
+func (e *MixedError) Error() string {
+	return fmt.Sprintf("media hold two bundles: %s, and %s", e.First, e.Second)
+}

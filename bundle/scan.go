@@ -64,6 +64,7 @@ type scan struct {
 	r      *scanReader
 	t      *tarReader
 	visit  Visitor
+	ended  bool // the file has ended too early, which was said
 }
 
 func (s *scan) run() {
@@ -88,15 +89,18 @@ func (s *scan) run() {
 		whole := s.region(m.Offset, m.Length, func() error { return s.member(m.Member) })
 		s.visit.EndMember(m.Member, whole)
 	}
-	if lost > 0 {
-		s.damage(s.volume.Size, fmt.Errorf("the file ends here, and %d members should follow", lost))
-		return
+	if lost > 0 && !s.ended {
+		s.damage(s.volume.Size, fmt.Errorf("the file ends after %d bytes, and %d members should follow", s.volume.Size, lost))
+		s.ended = true
 	}
 	if err != nil {
 		s.damage(end, fmt.Errorf("the members from here on cannot be found without %s: %w", inventoryName, errors.Unwrap(err)))
 		for _, m := range s.bundle.Prologue.plan.Members(s.volume.Number)[len(members):] {
 			s.visit.EndMember(m, false)
 		}
+		return
+	}
+	if s.ended {
 		return
 	}
 	tail := int64(len(endOfArchive()))
@@ -120,7 +124,8 @@ func (s *scan) region(offset, length int64, read func() error) bool {
 		return err == nil
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) && s.r.pos >= s.volume.Size {
-		err = fmt.Errorf("the file ends after %d bytes: %w", s.volume.Size, err)
+		s.ended = true
+		err = fmt.Errorf("the file ends after %d bytes, in the middle of the volume", s.volume.Size)
 	}
 	s.damage(s.t.frame, err)
 	return false

@@ -111,7 +111,9 @@ func (c *checker) endFurther(m bundle.Member, whole bool) {
 	switch {
 	case !whole: // Damage has said so
 	case m.Extent == 0:
-		c.verdict(m)
+		if c.verdict(m) {
+			c.good[m.Blob.Digest] = true
+		}
 	default:
 		want, ok := c.extents[m.Name()]
 		if !ok {

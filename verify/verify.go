@@ -32,7 +32,7 @@ type Options struct {
 func Bundle(ctx context.Context, b *bundle.Bundle, o Options) *Report {
 	c := &checker{
 		bundle: b, options: o, bad: make(map[digest.Digest]bool), absent: make(map[digest.Digest]bool),
-		found: make(map[Finding]bool),
+		found: make(map[Finding]bool), good: make(map[digest.Digest]bool),
 	}
 	c.report = newReport(b, o.Quick)
 	for _, d := range b.Damage {
@@ -80,8 +80,10 @@ type checker struct {
 	// volume that is not there, or whose header is damaged so that it is not
 	// used.
 	bad, absent map[digest.Digest]bool
-	found       map[Finding]bool
-	verdicts    int // blobs that were read and are right
+	// good are blobs that are whole in a further copy of a volume.
+	good     map[digest.Digest]bool
+	found    map[Finding]bool
+	verdicts int // blobs that were read and are right
 	members
 }
 

@@ -169,8 +169,8 @@ func TestRecoveryWithoutSatchel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := "set -e\n" + between(t, string(readme), "  mkdir layout", "\r\n\r\nThat gives")
-	execute(t, dir, shell, "-c", strings.ReplaceAll(strings.ReplaceAll(script, "\r", ""), "only if there are extents", ""))
+	script := "set -e\nmedia=.\n" + between(t, string(readme), "  for m in $media; do (cd", "The second line")
+	execute(t, dir, shell, "-c", strings.ReplaceAll(script, "\r", ""))
 	layout := filepath.Join(dir, "layout")
 	site := startRegistry(t, fixtures.Options{})
 	for _, image := range images {

@@ -142,7 +142,7 @@ func printReport(out *output, r *verify.Report, rate string) {
 	for _, image := range r.Images {
 		if image.State == verify.StateDamaged || image.State == verify.StateMissing {
 			hit++
-			out.printf("image %s is %s: it needs %s\n", image.Reference, incomplete(image.State), volumeList(image.Volumes))
+			out.printf("image %s is %s: it needs %s\n", image.Reference, incomplete(image.State), neededVolumes(image.Volumes))
 		}
 	}
 	switch {
@@ -152,6 +152,8 @@ func printReport(out *output, r *verify.Report, rate string) {
 			r.Name, len(r.Images), r.Manifests, r.Blobs, human(r.Bytes), len(r.Volumes), rate, idOrNone(string(r.Bundle)))
 	case r.Err() == verify.ErrQuick:
 		out.printf("quick check of %s: structure and sizes agree; contents were not read, so damage is still possible\n", r.Name)
+	case len(r.Findings) > 0 && hit == 0 && len(r.Images) > 0 && !r.Quick:
+		out.printf("DAMAGED: %s: but no image is hit; all of them can be unpacked from these media\n", nameOr(r.Name))
 	case len(r.Findings) > 0:
 		out.printf("DAMAGED: %s: %d of %d images cannot be unpacked\n", nameOr(r.Name), hit, len(r.Images))
 	case r.Quick:
@@ -180,6 +182,13 @@ func idOrNone(id string) string {
 		return "unknown: inventory.json is not here"
 	}
 	return id
+}
+
+func neededVolumes(numbers []int) string {
+	if len(numbers) == 0 {
+		return "what is damaged"
+	}
+	return volumeList(numbers)
 }
 
 // volumeList renders volume numbers for people: "volumes 1, 3".
