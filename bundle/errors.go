@@ -32,15 +32,14 @@ func (e *DamageError) Unwrap() error { return e.Err }
 
 // MissingVolumeError says that volumes are needed that are not there.
 type MissingVolumeError struct {
-	// Names are the file names, Numbers the volumes' numbers, of Count in all.
-	Names   []string
+	// Numbers are the volumes' numbers, of Count in all.
 	Numbers []int
 	Count   int
 }
 
 func (e *MissingVolumeError) Error() string {
 	if len(e.Numbers) == 1 {
-		return fmt.Sprintf("volume %d of %d (%s) is missing", e.Numbers[0], e.Count, e.Names[0])
+		return fmt.Sprintf("volume %d of %d is missing", e.Numbers[0], e.Count)
 	}
 	return fmt.Sprintf("volumes %s of %d are missing", joinNumbers(e.Numbers), e.Count)
 }

@@ -119,7 +119,6 @@ func (b *Bundle) Blob(ctx context.Context, blob *Blob, nth int) (io.ReadCloser, 
 	for _, n := range blob.VolumesOf() {
 		if b.Volume(n) == nil {
 			missing.Numbers = append(missing.Numbers, n)
-			missing.Names = append(missing.Names, b.Prologue.plan.VolumeName(n))
 		}
 	}
 	if len(missing.Numbers) > 0 {

@@ -58,11 +58,11 @@ func (u *unpacker) complete(ctx context.Context, r *replay) error {
 		}
 	}
 	root := r.image.Root.Descriptor()
-	present := false
-	if !r.sent {
-		d, _, err := u.target.Resolve(ctx, oci.Reference{Repository: r.to.Repository, Tag: r.to.Tag})
-		present = err == nil && d.Digest == root.Digest
-	}
+	// What the tag names now is for the receipt only; if it cannot be had, the
+	// push will tell why.
+	before, _, err := u.target.Resolve(ctx, oci.Reference{Repository: r.to.Repository, Tag: r.to.Tag})
+	present := err == nil && before.Digest == root.Digest && !r.sent
+	replaced := err == nil && before.Digest != root.Digest
 	// The children are pushed again even if the root is there: that it is does
 	// not prove that they still are.
 	for _, d := range r.graph.Manifests {
@@ -80,7 +80,13 @@ func (u *unpacker) complete(ctx context.Context, r *replay) error {
 	}
 	u.mu.Lock()
 	r.present = present
+	if replaced {
+		r.replaced = before.Digest
+	}
 	u.mu.Unlock()
+	if replaced {
+		tell(u.options.Progress, Event{Kind: ImageReplaced, Image: r.image.Reference, Destination: r.to.String(), Digest: before.Digest})
+	}
 	tell(u.options.Progress, Event{Kind: ImageComplete, Image: r.image.Reference, Destination: r.to.String(), Digest: root.Digest})
 	return nil
 }

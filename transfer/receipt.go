@@ -1,7 +1,11 @@
 package transfer
 
 import (
+	"slices"
+
 	"github.com/opencontainers/go-digest"
+
+	"satchel/bundle"
 )
 
 // Receipt says what a replay did.
@@ -36,8 +40,28 @@ type ReceiptImage struct {
 	Digest      digest.Digest `json:"digest"`
 	Reference   string        `json:"reference"`
 	State       string        `json:"state"`
+	// Replaced is what the tag named before, where that was something else.
+	Replaced digest.Digest `json:"replaced,omitempty"`
 	// Lacks are the blobs that it lacks, with the volumes that hold them.
 	Lacks []Lack `json:"lacks,omitempty"`
+}
+
+// Why says in one line what the image lacks, of a bundle of so many volumes: the
+// damage, or all the volumes that are missing.
+func (i *ReceiptImage) Why(volumes int) string {
+	if len(i.Lacks) == 0 {
+		return ""
+	}
+	missing := &bundle.MissingVolumeError{Count: volumes}
+	for _, l := range i.Lacks {
+		if !l.missing {
+			return l.Reason
+		}
+		missing.Numbers = append(missing.Numbers, l.Volumes...)
+	}
+	slices.Sort(missing.Numbers)
+	missing.Numbers = slices.Compact(missing.Numbers)
+	return missing.Error()
 }
 
 // Lack is a blob that could not be had.
@@ -46,6 +70,8 @@ type Lack struct {
 	Reason string        `json:"reason"`
 	// Volumes are the numbers of the volumes that hold it.
 	Volumes []int `json:"volumes,omitempty"`
+
+	missing bool // that is all that is wrong
 }
 
 // BlobCounts count blobs and bytes.

@@ -84,6 +84,7 @@ const (
 	VolumeWritten                        // a volume has its final name
 	BlobRefetched                        // a blob had the wrong digest and is fetched again
 	ImageComplete                        // an image is in the registry, under its tag
+	ImageReplaced                        // an image's tag named something else before, Digest
 	ImageIncomplete                      // an image lacks something
 )
 

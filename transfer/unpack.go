@@ -111,8 +111,10 @@ type replay struct {
 	waiting int // blobs whose turn has not come
 	sent    bool
 	present bool
-	lacks   []Lack
-	damaged bool
+	// replaced is what the tag named before; empty when nothing or the same.
+	replaced digest.Digest
+	lacks    []Lack
+	damaged  bool
 }
 
 func newUnpacker(b *bundle.Bundle, target Target, o UnpackOptions) (*unpacker, error) {
@@ -262,7 +264,7 @@ func (u *unpacker) lacking(b *bundle.Blob, err error) *Lack {
 	var missing *bundle.MissingVolumeError
 	switch {
 	case errors.As(err, &missing):
-		return &Lack{Digest: b.Digest, Reason: missing.Error(), Volumes: missing.Numbers}
+		return &Lack{Digest: b.Digest, Reason: missing.Error(), Volumes: missing.Numbers, missing: true}
 	case errors.As(err, &damage):
 		u.mu.Lock()
 		defer u.mu.Unlock()
@@ -333,7 +335,7 @@ func (u *unpacker) receipt() *Receipt {
 		}
 		receipt.Images = append(receipt.Images, ReceiptImage{
 			Destination: r.to.String(), Digest: r.image.Root.Digest, Reference: r.image.Reference,
-			State: state, Lacks: r.lacks,
+			State: state, Lacks: r.lacks, Replaced: r.replaced,
 		})
 	}
 	return receipt

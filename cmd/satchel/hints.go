@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/http"
 	"syscall"
 
 	"satchel/bundle"
@@ -23,6 +25,8 @@ func hintFor(err error) string {
 		version  *bundle.VersionError
 		mismatch *oci.MismatchError
 		damage   *bundle.DamageError
+		mixed    *bundle.MixedError
+		dns      *net.DNSError
 	)
 	switch {
 	case errors.As(err, &prologue):
@@ -37,16 +41,22 @@ func hintFor(err error) string {
 		return "pack without --sparse, or let the registry accept sparse indexes (distribution 3: validation.manifests.indexes.platforms: none)"
 	case errors.As(err, &version):
 		return "use the satchel that made the bundle, or a newer one"
+	case errors.As(err, &mixed):
+		return "name only the media of one of them"
 	case errors.Is(err, transfer.ErrForeign):
 		return "add --foreign to fetch such layers from their publisher, if you may carry them"
 	case errors.Is(err, transfer.ErrSparse):
 		return "add --sparse to keep the index and its digest (the site's registry must accept sparse indexes), or name one platform and a tag"
 	case errors.Is(err, transfer.ErrNaming):
 		return "--naming host keeps the source host in the path"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "the registry speaks plain HTTP, which --tls-verify=false allows"
+	case errors.As(err, &dns), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "the registry cannot be reached: check its name and port, the network and the proxy"
 	case errors.Is(err, registry.ErrUnauthorized):
 		return "log in with podman login or skopeo login, or name the credentials with --authfile"
 	case errors.Is(err, registry.ErrNotFound):
-		return "check the spelling of registry, repository and tag; some registries also answer so to who is not logged in"
+		return "check the spelling of registry, repository and tag; some registries also answer so when you are not logged in"
 	case errors.As(err, &damage):
 		return "satchel verify says what is damaged and which images that hits"
 	case errors.As(err, &mismatch):
@@ -54,9 +64,11 @@ func hintFor(err error) string {
 	case errors.Is(err, bundle.ErrNoBundle):
 		return "name the directories where the media are mounted"
 	case errors.Is(err, syscall.ENOSPC):
-		return "free some room or choose another directory with -o"
+		return "free some room there, or choose another place"
+	case errors.Is(err, syscall.EROFS):
+		return "the medium is write-protected: check its switch and how it is mounted"
 	case errors.Is(err, fs.ErrNotExist):
-		return "check the path"
+		return "check the path; directories are not made for you"
 	}
 	return ""
 }
@@ -72,4 +84,15 @@ func statusFor(err error) int {
 		return exitMissing
 	}
 	return exitFailed
+}
+
+// interruptedHint says how to go on after an interruption.
+func interruptedHint(command string) string {
+	switch command {
+	case "pack":
+		return "finished volumes are whole, but pack begins anew: delete what it wrote, or choose another directory with -o"
+	case "unpack":
+		return "run the same command again; what is in the registry stays and is not sent again"
+	}
+	return ""
 }

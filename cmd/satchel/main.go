@@ -83,7 +83,10 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) int 
 			p.usage(stdout)
 			return exitOK
 		}
-		name, arguments = arguments[1], []string{"", "--help"}
+		if name, arguments = arguments[1], []string{"", "--help"}; name == "help" || name == "--help" {
+			p.usage(stdout)
+			return exitOK
+		}
 	}
 	if name == "--version" {
 		name = "version"
@@ -114,8 +117,10 @@ func (p *program) call(ctx context.Context, c command, arguments []string) int {
 	do := c.prepare(p, flags)
 	err := flags.Parse(arguments)
 	if errors.Is(err, pflag.ErrHelp) {
-		fmt.Fprintf(p.stdout, "Usage: satchel %s [flags] %s\n\n%s\n\n%s\n\nFlags:\n%s", c.name, c.arguments,
-			c.summary, c.about, flags.FlagUsagesWrapped(100))
+		fmt.Fprintf(p.stdout, "Usage: satchel %s [flags] %s\n\n%s\n\n%s\n", c.name, c.arguments, c.summary, c.about)
+		if flags.HasFlags() {
+			fmt.Fprintf(p.stdout, "\nFlags:\n%s", flags.FlagUsagesWrapped(100))
+		}
 		return exitOK
 	}
 	if err != nil {
@@ -137,6 +142,9 @@ func (p *program) conclude(ctx context.Context, name string, err error) int {
 		return status.status
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(p.stderr, "satchel: interrupted\n")
+		if hint := interruptedHint(name); hint != "" {
+			fmt.Fprintf(p.stderr, "hint: %s\n", hint)
+		}
 		return exitInterrupted
 	}
 	fmt.Fprintf(p.stderr, "satchel: %s\n", printable(err.Error()))

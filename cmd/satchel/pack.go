@@ -37,7 +37,7 @@ func packCommand() command {
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
 			f := &packFlags{
 				volumeSize: byteSize{media: true, bytes: mediaSizes()[0].size, name: mediaSizes()[0].name},
-				buffer:     byteSize{bytes: transfer.DefaultBuffer},
+				buffer:     byteSize{bytes: transfer.DefaultBuffer, name: "256MiB"},
 			}
 			flags.StringVarP(&f.dir, "output", "o", ".", "`DIR` for the volumes, which must exist")
 			flags.Var(&f.volumeSize, "volume-size", mediaHelp())
@@ -77,7 +77,7 @@ func (f *packFlags) check(references []string) error {
 	if f.buffer.bytes < 1<<20 {
 		return usagef("--buffer %d is less than 1 MiB", f.buffer.bytes)
 	}
-	return f.remote.check()
+	return f.remote.check(references)
 }
 
 func (f *packFlags) run(ctx context.Context, references []string) error {
@@ -128,7 +128,7 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 
 // plan reads the manifests and places everything.
 func (f *packFlags) plan(ctx context.Context, sources transfer.Sources, images []transfer.Wanted) (*bundle.Prologue, error) {
-	f.out.message("reading the manifests of %d images", len(images))
+	f.out.message("reading the manifests of %s", count(len(images), "image"))
 	selection, err := transfer.Select(ctx, sources, images, transfer.SelectOptions{
 		Platforms: f.platforms, Sparse: f.sparse, Foreign: f.foreign,
 	})
@@ -157,8 +157,8 @@ func (f *packFlags) write(ctx context.Context, dir bundle.Dir, sources transfer.
 		f.out.message("warning: the small files beside the volumes may take %s, more than the %s that %s leaves for them",
 			human(need), human(discReserve), f.volumeSize.name)
 	}
-	f.out.message("packing %d images, %s, into %d volumes of at most %d bytes",
-		len(plan.Images), human(written), plan.Volumes, plan.VolumeSize)
+	f.out.message("packing %s, %s, into %s of at most %d bytes",
+		count(len(plan.Images), "image"), human(written), count(plan.Volumes, "volume"), plan.VolumeSize)
 	limitMemory(f.buffer.bytes, prologue)
 	f.out.start("packing", total)
 	number := 0
@@ -179,7 +179,7 @@ func (f *packFlags) write(ctx context.Context, dir bundle.Dir, sources transfer.
 	if err != nil {
 		return err
 	}
-	f.out.printf("bundle %s: %d images in %d volumes\n", inventory.Name, len(inventory.Images), len(inventory.Volumes))
+	f.out.printf("bundle %s: %s in %s\n", inventory.Name, count(len(inventory.Images), "image"), count(len(inventory.Volumes), "volume"))
 	for _, v := range inventory.Volumes {
 		f.out.printf("  %s  %d bytes  %s\n", v.Name, v.Size, v.Digest)
 	}

@@ -20,7 +20,7 @@ import (
 type output struct {
 	stdout, stderr io.Writer
 	asJSON         bool
-	quiet, verbose bool
+	quiet          bool
 
 	mu    sync.Mutex
 	bar   *progressbar.ProgressBar
@@ -32,8 +32,7 @@ type output struct {
 func (p *program) output(flags *pflag.FlagSet) *output {
 	o := &output{stdout: p.stdout, stderr: p.stderr}
 	flags.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
-	flags.BoolVar(&o.quiet, "quiet", false, "no progress and no messages but errors")
-	flags.BoolVarP(&o.verbose, "verbose", "v", false, "say every request")
+	flags.BoolVar(&o.quiet, "quiet", false, "only the result and errors: no progress, no messages")
 	return o
 }
 
@@ -131,4 +130,12 @@ func (o *output) json(v any) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
+}
+
+// count renders a number of things: "1 image", "3 images".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

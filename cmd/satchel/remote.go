@@ -16,6 +16,7 @@ type remoteFlags struct {
 	tlsVerify         bool
 	retries           int
 	jobs              int
+	verbose           bool
 }
 
 func (f *remoteFlags) add(flags *pflag.FlagSet) {
@@ -23,10 +24,16 @@ func (f *remoteFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.tlsVerify, "tls-verify", true, "require HTTPS and check certificates; =false also allows plain HTTP")
 	flags.StringVar(&f.certDir, "cert-dir", "", "`DIR` with *.crt, *.cert, *.key for the registry (default: as containers have it)")
 	flags.IntVar(&f.jobs, "jobs", 8, "`N` connections for blobs, 1 to 64")
-	flags.IntVar(&f.retries, "retry-times", 5, "how often a failure that may pass is tried again")
+	flags.IntVar(&f.retries, "retry-times", 5, "try a failure that may pass `N` times again")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "say every request")
 }
 
-func (f *remoteFlags) check() error {
+func (f *remoteFlags) check(arguments []string) error {
+	for _, a := range arguments {
+		if a == "true" || a == "false" {
+			return usagef("%s stands by itself: flags take it with an equals sign, as in --tls-verify=false", a)
+		}
+	}
 	if f.jobs < 1 || f.jobs > 64 {
 		return usagef("--jobs %d is not 1 to 64", f.jobs)
 	}
@@ -46,7 +53,7 @@ func (f *remoteFlags) client(out *output, direct bool) (*registry.Client, error)
 	if f.retries == 0 {
 		o.Retries = -1
 	}
-	if out.verbose {
+	if f.verbose {
 		o.Log = func(r registry.Request) {
 			what := fmt.Sprint(r.Status)
 			if r.Err != nil {

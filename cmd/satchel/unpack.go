@@ -35,8 +35,8 @@ func unpackCommand() command {
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
 			f := &unpackFlags{}
 			flags.StringVar(&f.to, "to", "", "`REGISTRY[/PREFIX]` to push to, or oci:DIR for an OCI image layout")
-			flags.StringVar(&f.naming, "naming", "path", "names at the site: path (the source's repository path) or host (with its host before it)")
-			flags.StringVar(&f.media, "media", "parallel", "how media are read: parallel, or sequential for discs and rotating disks")
+			flags.StringVar(&f.naming, "naming", "path", "`NAMES` at the site: path (the source's repository path) or host (with its host before it)")
+			flags.StringVar(&f.media, "media", "parallel", "`WAY` to read media: parallel, or sequential for discs and rotating disks")
 			flags.BoolVar(&f.dryRun, "dry-run", false, "show source=destination for each image, and push nothing; does not probe the registry")
 			flags.StringVar(&f.receipt, "receipt", "", "write what was done to `FILE`, as JSON")
 			f.remote.add(flags)
@@ -46,7 +46,7 @@ func unpackCommand() command {
 	}
 }
 
-func (f *unpackFlags) check() error {
+func (f *unpackFlags) check(media []string) error {
 	switch {
 	case f.to == "":
 		return usagef("--to is missing: name the registry")
@@ -59,16 +59,20 @@ func (f *unpackFlags) check() error {
 		return usagef("--to has an @: credentials do not belong there, name them with --authfile")
 	}
 	f.to = strings.TrimSuffix(strings.TrimPrefix(f.to, "docker://"), "/")
+	if f.to == "oci:" {
+		return usagef("--to oci: names no directory")
+	}
 	if !strings.HasPrefix(f.to, "oci:") {
-		if err := oci.CheckRepository(f.to + "/x"); err != nil {
-			return usagef("--to %s: %w", f.to, err)
+		host, _, _ := strings.Cut(f.to, "/")
+		if oci.CheckRepository(f.to+"/x") != nil || !strings.ContainsAny(host, ".:[") && host != "localhost" {
+			return usagef("--to %s is not HOST[:PORT] or HOST[:PORT]/PREFIX, the prefix in lower case, without http:// before it", f.to)
 		}
 	}
-	return f.remote.check()
+	return f.remote.check(media)
 }
 
 func (f *unpackFlags) run(ctx context.Context, media []string) error {
-	if err := f.check(); err != nil {
+	if err := f.check(media); err != nil {
 		return err
 	}
 	b, err := openMedia(media)
@@ -87,7 +91,13 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 		to = ""
 	}
 	if f.dryRun {
-		return f.show(b.Prologue.Plan(), to)
+		return f.show(b.Bundle, to)
+	}
+	if f.receipt != "" {
+		// Better now than when all is pushed.
+		if err := os.WriteFile(f.receipt+".part", nil, 0o644); err != nil {
+			return fmt.Errorf("receipt: %w", err)
+		}
 	}
 	target, done, err := f.target()
 	if err != nil {
@@ -101,7 +111,8 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 }
 
 // show prints what would be pushed where.
-func (f *unpackFlags) show(plan *bundle.Plan, to string) error {
+func (f *unpackFlags) show(b *bundle.Bundle, to string) error {
+	plan := b.Prologue.Plan()
 	destinations, err := transfer.Destinations(plan, to, transfer.Naming(f.naming))
 	if err != nil {
 		return err
@@ -117,6 +128,10 @@ func (f *unpackFlags) show(plan *bundle.Plan, to string) error {
 		mappings = append(mappings, mapping{plan.Images[i].Reference, d.String()})
 		sparse = sparse || plan.Images[i].Sparse
 	}
+	if missing := b.Missing(); len(missing) > 0 {
+		f.out.message("%s of %d not here: images that need more than what is here and what the registry has will be left out",
+			volumeList(missing), plan.Volumes)
+	}
 	if sparse {
 		f.out.message("the bundle has sparse indexes; whether the registry takes them is not probed in a dry run")
 	}
@@ -129,9 +144,10 @@ func (f *unpackFlags) unpack(ctx context.Context, b *bundle.Bundle, target trans
 	for i := range plan.Blobs {
 		total += plan.Blobs[i].Size
 	}
-	f.out.message("unpacking %s, %d images, %s, to %s", plan.Name, len(plan.Images), human(total), f.to)
+	f.out.message("unpacking %s, %s, %s, to %s", plan.Name, count(len(plan.Images), "image"), human(total), f.to)
 	if missing := b.Missing(); len(missing) > 0 {
-		f.out.message("%s of %d not here: images that need more than what is here are left out", volumeList(missing), plan.Volumes)
+		f.out.message("%s of %d not here: images that need more than what is here and what the registry has are left out",
+			volumeList(missing), plan.Volumes)
 	}
 	f.out.start("unpacking", total)
 	defer f.out.stop()
@@ -143,8 +159,8 @@ func (f *unpackFlags) unpack(ctx context.Context, b *bundle.Bundle, target trans
 				f.out.add(e.Bytes)
 			case transfer.ImageComplete:
 				f.out.message("%s is there", e.Destination)
-			case transfer.ImageIncomplete:
-				f.out.message("%s is left out: %v", e.Image, e.Err)
+			case transfer.ImageReplaced:
+				f.out.message("%s named %s before, and is replaced", e.Destination, e.Digest)
 			}
 		},
 	})
@@ -157,7 +173,11 @@ func (f *unpackFlags) conclude(receipt *transfer.Receipt, b *bundle.Bundle) erro
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(f.receipt, append(content, '\n'), 0o644); err != nil {
+		err = os.WriteFile(f.receipt+".part", append(content, '\n'), 0o644)
+		if err == nil {
+			err = os.Rename(f.receipt+".part", f.receipt)
+		}
+		if err != nil {
 			return fmt.Errorf("receipt: %w", err)
 		}
 	}
@@ -167,7 +187,7 @@ func (f *unpackFlags) conclude(receipt *transfer.Receipt, b *bundle.Bundle) erro
 			there++
 			continue
 		}
-		f.out.printf("%s: %s: %s\n", image.State, image.Reference, image.Lacks[0].Reason)
+		f.out.printf("%s: %s: %s\n", image.State, image.Reference, image.Why(b.Prologue.Plan().Volumes))
 	}
 	c := receipt.Blobs
 	f.out.printf("%d of %d images are at %s: %d blobs pushed (%s), %d were there, %d mounted, %d copied\n",
@@ -178,10 +198,11 @@ func (f *unpackFlags) conclude(receipt *transfer.Receipt, b *bundle.Bundle) erro
 	complete, damaged := receipt.Complete()
 	switch {
 	case damaged:
-		f.out.message("hint: satchel verify says what is damaged; the images that are left out need another copy of these volumes")
+		f.out.message("hint: the images that are left out need another copy of %s; satchel verify says what is damaged",
+			strings.Join(receipt.DamagedVolumes, ", "))
 		return &statusError{exitDamage}
 	case !complete:
-		f.out.message("hint: run this again with %s on hand; what is there already is not sent again", volumeList(b.Missing()))
+		f.out.message("hint: run this again with %s, which may be alone; what is there already is not sent again", volumeList(b.Missing()))
 		return &statusError{exitMissing}
 	}
 	return nil

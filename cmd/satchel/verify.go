@@ -96,7 +96,9 @@ func runVerify(ctx context.Context, out *output, media []string, o verify.Option
 	done := 0
 	o.Volume = func(v verify.VolumeReport) {
 		done++
-		out.message("%s: %s, %d of %d, %s", v.Name, v.State, done, len(b.Volumes), out.rate())
+		if !o.Quick {
+			out.message("%s: %s, %d of %d, %s", v.Name, v.State, done, len(b.Volumes), out.rate())
+		}
 	}
 	report := verify.Bundle(ctx, b.Bundle, o)
 	rate := out.rate()
@@ -148,8 +150,9 @@ func printReport(out *output, r *verify.Report, rate string) {
 	switch {
 	case r.Stopped != nil:
 	case r.OK:
-		out.printf("ok: %s, %d images, %d manifests, %d blobs, %s in %d volumes, read at %s\nbundle ID %s\n",
-			r.Name, len(r.Images), r.Manifests, r.Blobs, human(r.Bytes), len(r.Volumes), rate, idOrNone(string(r.Bundle)))
+		out.printf("ok: %s, %s, %s, %s, %s in %s, read at %s\nbundle ID %s\n",
+			r.Name, count(len(r.Images), "image"), count(r.Manifests, "manifest"), count(r.Blobs, "blob"),
+			human(r.Bytes), count(len(r.Volumes), "volume"), rate, idOrNone(string(r.Bundle)))
 	case r.Err() == verify.ErrQuick:
 		out.printf("quick check of %s: structure and sizes agree; contents were not read, so damage is still possible\n", r.Name)
 	case len(r.Findings) > 0 && hit == 0 && len(r.Images) > 0 && !r.Quick:
