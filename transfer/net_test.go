@@ -93,7 +93,7 @@ func (c *counted) Read(p []byte) (int, error) {
 }
 
 func (c *counted) Close() error {
-	time.Sleep(c.net.closing)
+	time.Sleep(c.net.closing) // of a synctest bubble, so nobody waits
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
 	c.net.now--

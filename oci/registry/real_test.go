@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -22,6 +23,9 @@ func distribution(t *testing.T) string {
 	t.Helper()
 	program, err := exec.LookPath("docker-registry")
 	if err != nil {
+		if os.Getenv("SATCHEL_REQUIRE_ALL") != "" {
+			t.Fatal(err)
+		}
 		t.Skip("docker-registry is not on PATH")
 	}
 	config := write(t, "config.yml", fmt.Sprintf(`
