@@ -135,6 +135,11 @@ func (f *packFlags) plan(ctx context.Context, sources transfer.Sources, images [
 	if err != nil {
 		return nil, err
 	}
+	for _, image := range selection.Images {
+		if len(f.platforms) > 0 && len(image.Platforms) == 0 {
+			f.out.message("warning: %s is no index, and is packed whatever its platform is", image.Reference)
+		}
+	}
 	if selection.Name = f.name; f.name == "" {
 		selection.Name = bundle.NameFrom(selection.Images[0].Reference)
 	}

@@ -112,8 +112,10 @@ func runVerify(ctx context.Context, out *output, media []string, o verify.Option
 	case err == nil, errors.Is(err, verify.ErrQuick):
 		return nil
 	case errors.Is(err, verify.ErrDamage):
+		out.message("hint: bring another copy of what is damaged, or unpack what is whole: unpack leaves out the images that are hit")
 		return &statusError{exitDamage}
 	case errors.Is(err, verify.ErrMissing):
+		out.message("hint: name the directories of the other media too")
 		return &statusError{exitMissing}
 	}
 	return err
@@ -150,9 +152,9 @@ func printReport(out *output, r *verify.Report, rate string) {
 	switch {
 	case r.Stopped != nil:
 	case r.OK:
-		out.printf("ok: %s, %s, %s, %s, %s in %s, read at %s\nbundle ID %s\n",
+		out.printf("ok: %s, %s, %s, %s, %s in %s, read at %s\n",
 			r.Name, count(len(r.Images), "image"), count(r.Manifests, "manifest"), count(r.Blobs, "blob"),
-			human(r.Bytes), count(len(r.Volumes), "volume"), rate, idOrNone(string(r.Bundle)))
+			human(r.Bytes), count(len(r.Volumes), "volume"), rate)
 	case r.Err() == verify.ErrQuick:
 		out.printf("quick check of %s: structure and sizes agree; contents were not read, so damage is still possible\n", r.Name)
 	case len(r.Findings) > 0 && hit == 0 && len(r.Images) > 0 && !r.Quick:
@@ -163,6 +165,9 @@ func printReport(out *output, r *verify.Report, rate string) {
 		out.printf("INCOMPLETE: %s: %d of %d images need what is missing; contents were not read\n", nameOr(r.Name), hit, len(r.Images))
 	default:
 		out.printf("INCOMPLETE: %s: what is here is whole; %d of %d images need what is missing\n", nameOr(r.Name), hit, len(r.Images))
+	}
+	if r.Stopped == nil {
+		out.printf("bundle ID %s\n", idOrNone(string(r.Bundle)))
 	}
 }
 
@@ -182,7 +187,7 @@ func nameOr(name string) string {
 
 func idOrNone(id string) string {
 	if id == "" {
-		return "unknown: inventory.json is not here"
+		return "unknown: inventory.json is not here; it lies on the other media of the bundle"
 	}
 	return id
 }
