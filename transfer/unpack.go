@@ -282,7 +282,7 @@ func (u *unpacker) settle(users []*replay, lack *Lack, sent bool) (ready []*repl
 		r.waiting--
 		if lack != nil {
 			r.lacks = append(r.lacks, *lack)
-			r.damaged = r.damaged || u.isDamage(lack)
+			r.damaged = r.damaged || !lack.missing
 		}
 		r.sent = r.sent || sent && lack == nil
 		if r.waiting == 0 {
@@ -295,11 +295,6 @@ func (u *unpacker) settle(users []*replay, lack *Lack, sent bool) (ready []*repl
 		}
 	}
 	return ready
-}
-
-// isDamage tells a damaged volume from a missing one.
-func (u *unpacker) isDamage(l *Lack) bool {
-	return !slices.ContainsFunc(l.Volumes, func(n int) bool { return u.bundle.Volume(n) == nil })
 }
 
 func (u *unpacker) count(f func(*BlobCounts)) {
