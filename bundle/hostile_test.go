@@ -2,6 +2,8 @@ package bundle_test
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -71,5 +73,44 @@ func TestGraphSize(t *testing.T) {
 	}
 	if _, err := prologue.Graph(prologue.Plan().Images[0]); err == nil || !strings.Contains(err.Error(), "bytes in the plan") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestPrologueOfOtherVolume has a second volume whose prologue is framed
+// correctly, states the right plan, and differs from the first in one byte.
+func TestPrologueOfOtherVolume(t *testing.T) {
+	s := newSource("two")
+	s.add(t, "registry.example/a:1", layer{typeGzip, s.random(60_000)}, layer{typeGzip, s.random(60_000)})
+	dir := t.TempDir()
+	if _, inventory := s.write(t, dir, 100_000); len(inventory.Volumes) != 2 {
+		t.Fatalf("%d volumes", len(inventory.Volumes))
+	}
+	for _, from := range []string{"", `{"imageLayoutVersion":"1.0.0"}`, `"schemaVersion":2}` + "\n", string(s.selection.Contents[s.selection.Images[0].Root.Digest])} {
+		files := readFiles(t, dir)
+		for _, name := range []string{"two-0001.tar.zst", "two-0002.tar.zst"} {
+			content := unframe(t, files[name])
+			if name == "two-0002.tar.zst" && from != "" {
+				i := bytes.Index(content, []byte(from))
+				if i < 0 {
+					t.Fatalf("%q is not in the volume", from)
+				}
+				content[i+len(from)/2] ^= 1
+			}
+			files[name] = frameAgain(content)
+		}
+		changed := t.TempDir()
+		for _, name := range []string{"two-0001.tar.zst", "two-0002.tar.zst"} {
+			if err := os.WriteFile(filepath.Join(changed, name), files[name], 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b := open(t, changed)
+		if len(b.Volumes) != 2 || b.Prologue == nil {
+			t.Fatalf("%q: %v", from, b.Damage)
+		}
+		got, _ := scan(t, b, b.Volumes[1])
+		if (len(got.damage) > 0) != (from != "") {
+			t.Errorf("%q changed: damage %v", from, got.damage)
+		}
 	}
 }

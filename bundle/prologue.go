@@ -29,6 +29,7 @@ const headerFrameContent = 2 * tarBlock
 type Prologue struct {
 	plan     *Plan
 	planJSON []byte
+	image    []byte // index.json
 	planID   digest.Digest
 	contents map[digest.Digest][]byte
 	size     int64 // in a volume, header frame included
@@ -101,7 +102,7 @@ func newPrologue(p *Plan, contents map[digest.Digest][]byte, manifests []byte) (
 	}
 	head := w.flush()
 	return &Prologue{
-		plan: p, planJSON: planJSON, planID: idOf(planJSON), contents: contents,
+		plan: p, planJSON: planJSON, image: index, planID: idOf(planJSON), contents: contents,
 		size:   storedFrameSize(headerFrameContent) + int64(len(head)+len(manifests)),
 		frames: [2][]byte{head, manifests},
 	}, nil

@@ -149,11 +149,7 @@ func (s *scan) prologue() error {
 	if err != nil {
 		return err
 	}
-	if header.Plan != s.bundle.PlanID {
-		return fmt.Errorf("volume states plan %s, not %s", header.Plan, s.bundle.PlanID)
-	}
-	_, err = s.t.readPrologue(header)
-	return err
+	return s.t.samePrologue(s.bundle.Prologue, header)
 }
 
 func (s *scan) member(m Member) error {

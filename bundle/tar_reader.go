@@ -178,7 +178,7 @@ func (t *tarReader) readPrologue(header volumeHeader) (*Prologue, error) {
 	if got := idOf(planJSON); got != header.Plan {
 		return nil, fmt.Errorf("member %q: its SHA-256 is %s, not the plan ID %s that the volume states", planName, got, header.Plan)
 	}
-	p := &Prologue{planJSON: planJSON, planID: header.Plan}
+	p := &Prologue{planJSON: planJSON, image: index, planID: header.Plan}
 	if p.plan, err = ParsePlan(planJSON); err != nil {
 		return nil, err
 	}
@@ -209,4 +209,37 @@ func (t *tarReader) readPrologue(header volumeHeader) (*Prologue, error) {
 	}
 	p.size = t.offset
 	return p, t.frameEnded()
+}
+
+// samePrologue reads what follows the volume header and compares it with a
+// prologue of the same plan that was read and checked before, which spares
+// parsing the plan again for each volume.
+func (t *tarReader) samePrologue(p *Prologue, header volumeHeader) error {
+	if header.Plan != p.planID || header.Count != p.plan.Volumes || header.Name != p.plan.Name {
+		return fmt.Errorf("volume states %d volumes of %s, plan %s", header.Count, header.Name, header.Plan)
+	}
+	same := func(name string, want []byte) error {
+		content, err := t.file(name, int64(len(want)))
+		if err == nil && !bytes.Equal(content, want) {
+			err = fmt.Errorf("member %q: it differs from that of another volume", name)
+		}
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		want []byte
+	}{{layoutName, []byte(layoutContent)}, {indexName, p.image}, {planName, p.planJSON}} {
+		if err := same(f.name, f.want); err != nil {
+			return err
+		}
+	}
+	if err := t.frameEnded(); err != nil {
+		return err
+	}
+	for _, m := range p.plan.Manifests {
+		if err := same(blobName(m.Digest), p.contents[m.Digest]); err != nil {
+			return err
+		}
+	}
+	return t.frameEnded()
 }

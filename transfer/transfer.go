@@ -69,7 +69,7 @@ type Event struct {
 	// Image is an image's reference, Destination where it went.
 	Image, Destination string
 	Digest             digest.Digest
-	// Err says what is wrong, for ImageIncomplete and BlobRefetched.
+	// Err says what is wrong, for BlobRefetched.
 	Err error
 }
 
@@ -78,14 +78,13 @@ type EventKind int
 
 // The kinds of events.
 const (
-	ImageResolved   EventKind = iota + 1 // an image's manifests are read
-	BytesMoved                           // bytes were written to a volume, or read from one to be pushed
-	BytesSkipped                         // bytes need not be moved: the registry has them
-	VolumeWritten                        // a volume has its final name
-	BlobRefetched                        // a blob had the wrong digest and is fetched again
-	ImageComplete                        // an image is in the registry, under its tag
-	ImageReplaced                        // an image's tag named something else before, Digest
-	ImageIncomplete                      // an image lacks something
+	ImageResolved EventKind = iota + 1 // an image's manifests are read
+	BytesMoved                         // bytes were written to a volume, or read from one to be pushed
+	BytesSkipped                       // bytes need not be moved: the registry has them
+	VolumeWritten                      // a volume has its final name
+	BlobRefetched                      // a blob had the wrong digest and is fetched again
+	ImageComplete                      // an image is in the registry, under its tag
+	ImageReplaced                      // an image's tag named something else before, Digest
 )
 
 func tell(f func(Event), e Event) {

@@ -285,13 +285,8 @@ func (u *unpacker) settle(users []*replay, lack *Lack, sent bool) (ready []*repl
 			r.damaged = r.damaged || !lack.missing
 		}
 		r.sent = r.sent || sent && lack == nil
-		if r.waiting == 0 {
-			if len(r.lacks) == 0 {
-				ready = append(ready, r)
-			} else {
-				tell(u.options.Progress, Event{Kind: ImageIncomplete, Image: r.image.Reference,
-					Destination: r.to.String(), Err: errors.New(r.lacks[0].Reason)})
-			}
+		if r.waiting == 0 && len(r.lacks) == 0 {
+			ready = append(ready, r)
 		}
 	}
 	return ready

@@ -98,6 +98,7 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 		if err := os.WriteFile(f.receipt+".part", nil, 0o644); err != nil {
 			return fmt.Errorf("receipt: %w", err)
 		}
+		defer os.Remove(f.receipt + ".part") // which is gone when all went well
 	}
 	target, done, err := f.target()
 	if err != nil {
