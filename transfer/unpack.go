@@ -148,16 +148,18 @@ func (u *unpacker) run(ctx context.Context) error {
 	if u.options.Sequential {
 		readers = 1
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	// Not the groups' own contexts: those end with the first group, while
 	// images are still being completed.
 	var blobs, images errgroup.Group
 	blobs.SetLimit(readers)
 	images.SetLimit(u.options.Jobs)
+	// The first error is the cause; those that come after it may just be its
+	// echo, and may come back sooner.
 	stopOn := func(err error) error {
 		if err != nil {
-			cancel()
+			cancel(err)
 		}
 		return err
 	}
@@ -184,18 +186,8 @@ func (u *unpacker) run(ctx context.Context) error {
 			return stopOn(err)
 		})
 	}
-	blobsErr, imagesErr := blobs.Wait(), images.Wait()
-	return firstCause(blobsErr, imagesErr, ctx.Err())
-}
-
-// firstCause prefers an error that is not just the echo of another one.
-func firstCause(errs ...error) error {
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, context.Canceled) {
-			return err
-		}
-	}
-	return errors.Join(errs...)
+	_, _ = blobs.Wait(), images.Wait() // the cause says more
+	return context.Cause(ctx)
 }
 
 // blob brings one blob into the repository of the first image that needs it, and
