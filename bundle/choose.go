@@ -94,7 +94,8 @@ func (b *Bundle) adopt(files []*found, name string) {
 }
 
 // settleInventory takes the inventory that agrees with the plan; of several that
-// do, as when one of them was changed, the one that most media have.
+// do, the one that says that least is missing and, as when one of them was
+// changed, that most media have.
 func (b *Bundle) settleInventory() {
 	damaged := func(inv foundInventory, err error) {
 		b.Damage = append(b.Damage, &DamageError{File: inventoryName, Medium: inv.medium, Offset: -1, Err: err})
@@ -112,12 +113,15 @@ func (b *Bundle) settleInventory() {
 		return false
 	})
 	for _, inv := range b.inventories {
-		if best.Inventory == nil || count[inv.id] > count[best.id] {
+		if best.Inventory == nil || len(inv.Missing) < len(best.Missing) ||
+			len(inv.Missing) == len(best.Missing) && count[inv.id] > count[best.id] {
 			best = inv
 		}
 	}
 	for _, inv := range b.inventories {
-		if inv.id != best.id {
+		// One that says that more is missing is older, from before volumes were
+		// made again.
+		if inv.id != best.id && len(inv.Missing) == len(best.Missing) {
 			damaged(inv, fmt.Errorf("it differs from that on %s", best.medium))
 		}
 	}

@@ -13,20 +13,27 @@ import (
 // needs. Names are plain file names. It is a seam for tests; [OpenDir] gives the
 // real thing.
 type Dir interface {
+	// FS reads what the directory holds. Its files implement [io.ReaderAt].
+	FS() fs.FS
 	// Create makes a file for writing and fails when the name is taken.
 	Create(name string) (File, error)
+	// Reopen opens a file that is there for writing, at its start.
+	Reopen(name string) (File, error)
 	// Rename gives the file its final name, replacing what has it.
 	Rename(from, to string) error
 	Remove(name string) error
-	// Names lists what the directory holds.
-	Names() ([]string, error)
 	// Sync makes creations and renames durable.
 	Sync() error
 	// Free is the space in bytes left for files; negative where unknown.
 	Free() (int64, error)
 	// Lock keeps other processes from making a bundle here until the directory
-	// is closed. It returns [ErrLocked] when one does.
+	// is closed. It returns [ErrLocked] when one does. A second call does
+	// nothing.
 	Lock() error
+	// Uncache makes the system forget what it keeps of a file in memory, so that
+	// the file is next read from the medium. It returns
+	// [errors.ErrUnsupported] where the system cannot do that.
+	Uncache(name string) error
 }
 
 // ErrLocked says that another process is making a bundle in the directory.
@@ -66,10 +73,13 @@ func (d *OSDir) Close() error {
 	return errors.Join(err, d.root.Close())
 }
 
-// Lock implements [Dir]. It locks the directory itself, so that nothing is left
+// Lock implements [Dir]; what is locked stays so. It locks the directory itself, so that nothing is left
 // behind on the medium. Where a file system or an operating system has no such
 // locks (Windows), it does nothing.
 func (d *OSDir) Lock() error {
+	if d.lock != nil {
+		return nil
+	}
 	f, err := d.root.Open(".")
 	if err != nil {
 		return err
@@ -96,14 +106,25 @@ func (d *OSDir) Rename(from, to string) error { return d.root.Rename(from, to) }
 // Remove implements [Dir].
 func (d *OSDir) Remove(name string) error { return d.root.Remove(name) }
 
-// Names implements [Dir].
-func (d *OSDir) Names() ([]string, error) {
-	entries, err := fs.ReadDir(d.root.FS(), ".")
-	names := make([]string, 0, len(entries))
-	for _, e := range entries {
-		names = append(names, e.Name())
+// FS implements [Dir].
+func (d *OSDir) FS() fs.FS { return d.root.FS() }
+
+// Reopen implements [Dir].
+func (d *OSDir) Reopen(name string) (File, error) {
+	f, err := d.root.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
 	}
-	return names, err
+	return osFile{f}, nil
+}
+
+// Uncache implements [Dir].
+func (d *OSDir) Uncache(name string) error {
+	f, err := d.root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(uncache(f), f.Close())
 }
 
 // Sync implements [Dir]. File systems and operating systems that cannot sync a

@@ -26,6 +26,8 @@ const (
 	MaxManifestBytes = 512 << 20
 	// MaxMember is the largest content of one member in bytes, USTAR's limit.
 	MaxMember = 8<<30 - 1
+	// MaxReason bounds the reasons in what is missing, in bytes.
+	MaxReason = 500
 	// maxPrologueShare is the part of a volume, as one in so many bytes, that
 	// its prologue may take.
 	maxPrologueShare = 10

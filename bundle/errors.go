@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // DamageError says where on the media something is not as it must be. All
@@ -42,6 +44,22 @@ func (e *MissingVolumeError) Error() string {
 		return fmt.Sprintf("volume %d of %d is missing", e.Numbers[0], e.Count)
 	}
 	return fmt.Sprintf("volumes %s of %d are missing", joinNumbers(e.Numbers), e.Count)
+}
+
+// MissingBlobError says that a bundle was packed without a blob.
+type MissingBlobError struct {
+	Digest digest.Digest
+	// Volume is the name of the volume that should hold it; empty when no volume
+	// should.
+	Volume string
+	Reason string
+}
+
+func (e *MissingBlobError) Error() string {
+	if e.Volume == "" {
+		return fmt.Sprintf("blob %s is not in the bundle: %s", e.Digest, e.Reason)
+	}
+	return fmt.Sprintf("blob %s is not in %s: %s", e.Digest, e.Volume, e.Reason)
 }
 
 func joinNumbers(numbers []int) string {

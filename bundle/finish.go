@@ -8,10 +8,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Finish writes the small files, the inventory last: with it the bundle is
-// complete. It returns the bundle ID.
-func Finish(dir Dir, p *Prologue, volumes []Volume) (*Inventory, digest.Digest, error) {
-	inv, err := NewInventory(p, volumes)
+// Finish writes the small files into each directory, the inventory last: with it
+// the bundle is complete. missing are the blobs that no volume holds. It returns
+// the bundle ID.
+func Finish(dirs []Dir, p *Prologue, volumes []Volume, missing []Missing) (*Inventory, digest.Digest, error) {
+	inv, err := NewInventory(p, volumes, missing)
 	if err != nil {
 		return nil, "", err
 	}
@@ -22,24 +23,38 @@ func Finish(dir Dir, p *Prologue, volumes []Volume) (*Inventory, digest.Digest, 
 	if len(inventory) > MaxDocument {
 		return nil, "", fmt.Errorf("inventory of %d bytes is larger than %d", len(inventory), MaxDocument)
 	}
-	files := map[string][]byte{
-		p.plan.Name + planSuffix: p.planJSON,
-		readmeName:               []byte(readme(inv, idOf(inventory))),
-	}
-	sums := map[string]digest.Digest{inventoryName: idOf(inventory)}
-	for name, content := range files {
-		sums[name] = digest.FromBytes(content)
+	id := idOf(inventory)
+	readme := []byte(readme(inv, p.plan, id))
+	sums := map[string]digest.Digest{
+		inventoryName: id, p.plan.Name + planSuffix: p.planID, readmeName: digest.FromBytes(readme),
 	}
 	for _, v := range inv.Volumes {
 		sums[v.Name] = v.Digest
 	}
-	files[sumsName] = sumsFile(sums)
-	for _, name := range []string{p.plan.Name + planSuffix, readmeName, sumsName} {
-		if err := writeFile(dir, name, files[name]); err != nil {
+	for _, dir := range dirs {
+		err := WritePlan(dir, p)
+		for _, f := range []struct {
+			name    string
+			content []byte
+		}{{readmeName, readme}, {sumsName, sumsFile(sums)}, {inventoryName, inventory}} {
+			if err == nil {
+				err = writeFile(dir, f.name, f.content)
+			}
+		}
+		if err != nil {
 			return nil, "", err
 		}
 	}
-	return inv, idOf(inventory), writeFile(dir, inventoryName, inventory)
+	return inv, id, nil
+}
+
+// PlanName returns the name of the plan's file of the bundle of that name.
+func PlanName(name string) string { return name + planSuffix }
+
+// WritePlan writes the plan's file: from then on, the directory tells what is
+// being packed into it.
+func WritePlan(dir Dir, p *Prologue) error {
+	return writeFile(dir, p.plan.Name+planSuffix, p.planJSON)
 }
 
 // SmallFilesSize estimates in bytes what the files beside the volumes will take,
@@ -64,7 +79,7 @@ func sumsFile(sums map[string]digest.Digest) []byte {
 
 // readme is for whoever holds the medium and has never heard of satchel. Lines
 // end as Windows' editors want them.
-func readme(inv *Inventory, id digest.Digest) string {
+func readme(inv *Inventory, plan *Plan, id digest.Digest) string {
 	var s strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&s, format+"\r\n", args...) }
 	line("This is the bundle %s: container images in %d volumes.", inv.Name, len(inv.Volumes))
@@ -74,6 +89,14 @@ func readme(inv *Inventory, id digest.Digest) string {
 	line("")
 	for _, v := range inv.Volumes {
 		line("  %s  %d bytes", v.Name, v.Size)
+	}
+	if bundles := HeldBundles(plan); len(bundles) > 0 {
+		line("")
+		line("It leaves out what came to the site with: %s", strings.Join(bundles, ", "))
+	}
+	if len(inv.Missing) > 0 {
+		line("")
+		line("It is not complete; inventory.json says under \"missing\" what it lacks.")
 	}
 	line("")
 	line("With satchel, DIR being this directory, and one more for each further medium:")
@@ -111,6 +134,18 @@ func readme(inv *Inventory, id digest.Digest) string {
 	line("")
 	line("For a registry without HTTPS add --dest-tls-verify=false.")
 	return s.String()
+}
+
+// HeldBundles names the bundles on which a plan leans, each once, in the order
+// in which they were named.
+func HeldBundles(p *Plan) []string {
+	var names []string
+	for _, h := range p.Held {
+		if !slices.Contains(names, h.Name) {
+			names = append(names, h.Name)
+		}
+	}
+	return names
 }
 
 // IsFinalName reports whether a file of that name is a finished part of some

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,19 +21,29 @@ import (
 	"satchel/verify"
 )
 
-// goldenVolume returns a volume of the golden bundle. Fuzzing without seeds
-// would find nothing, so they must be there.
-func goldenVolume(f testing.TB, name string) []byte {
+// seeds returns the files of the golden bundles whose names end so. Fuzzing
+// without seeds would find nothing, so they must be there.
+func seeds(f testing.TB, suffix string) [][]byte {
 	f.Helper()
-	content, ok := readFiles(f, goldenDir)[name]
-	if !ok {
-		f.Fatalf("seed %s is not in %s", name, goldenDir)
+	var found [][]byte
+	for _, dir := range []string{goldenDir, partialDir} {
+		files := readFiles(f, dir)
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			if strings.HasSuffix(name, suffix) {
+				found = append(found, files[name])
+			}
+		}
 	}
-	return content
+	if len(found) < 2 {
+		f.Fatalf("no seeds %s", suffix)
+	}
+	return found
 }
 
 func FuzzParsePlan(f *testing.F) {
-	f.Add(goldenVolume(f, "golden.plan.json"))
+	for _, plan := range seeds(f, ".plan.json") {
+		f.Add(plan)
+	}
 	f.Add([]byte(`{"blobs":[],"encoder":"","images":[],"manifests":[],"name":"a","request":{},"version":1,"volumeSize":1,"volumes":1}` + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		plan, err := bundle.ParsePlan(data)
@@ -55,7 +65,9 @@ func FuzzParsePlan(f *testing.F) {
 }
 
 func FuzzParseInventory(f *testing.F) {
-	f.Add(goldenVolume(f, "inventory.json"))
+	for _, inventory := range seeds(f, "inventory.json") {
+		f.Add(inventory)
+	}
 	f.Add([]byte(`{"attached":[{"annotations":{"a":"b"},"content":{"digest":"","mediaType":"","size":0},"type":"t"}],` +
 		`"blobs":[],"images":[],"manifests":[],"missing":[{"digest":"","reason":"r"}],"name":"a",` +
 		`"plan":"sha256:` + strings.Repeat("0", 64) + `","version":1,"volumes":[]}` + "\n"))
@@ -76,13 +88,11 @@ func FuzzParseInventory(f *testing.F) {
 // checksums, under a header with the right plan ID, so that what lies behind
 // these is reached.
 func FuzzOpen(f *testing.F) {
-	whole := goldenVolume(f, "golden-0001.tar.zst")
-	for _, name := range []string{"golden-0001.tar.zst", "golden-0002.tar.zst", "golden-0003.tar.zst"} {
-		volume := goldenVolume(f, name)
+	for _, volume := range seeds(f, ".tar.zst") {
 		f.Add(volume, false)
+		f.Add(volume[:len(volume)/2], false)
 		f.Add(unframe(f, volume), true)
 	}
-	f.Add(whole[:len(whole)/2], false)
 	f.Add([]byte{}, false)
 	f.Fuzz(func(t *testing.T, data []byte, reframe bool) {
 		if reframe {
@@ -95,12 +105,12 @@ func FuzzOpen(f *testing.F) {
 // TestReframe checks that the way that FuzzOpen takes leads behind the
 // checksums.
 func TestReframe(t *testing.T) {
-	s := goldenSource(t)
+	s := mixed(t)
 	dir := t.TempDir()
 	s.write(t, dir, 10_000_000)
-	volume := readFiles(t, dir)["golden-0001.tar.zst"]
+	volume := readFiles(t, dir)["mixed-0001.tar.zst"]
 	again := frameAgain(unframe(t, volume))
-	fsys := fstest.MapFS{"golden-0001.tar.zst": {Data: again}}
+	fsys := fstest.MapFS{"mixed-0001.tar.zst": {Data: again}}
 	if report := readAnything(t, fsys); report == nil || !report.OK {
 		t.Errorf("report on the same content: %+v", report)
 	}
@@ -118,10 +128,24 @@ func readAnything(t *testing.T, fsys fstest.MapFS) *verify.Report {
 	report := verify.Bundle(t.Context(), b, verify.Options{})
 	verify.Bundle(t.Context(), b, verify.Options{Quick: true})
 	whole := deliverBlobs(t, b)
-	if report.OK && (b.Prologue == nil || whole != len(b.Prologue.Plan().Blobs)) {
-		t.Errorf("report is ok, %d blobs are", whole)
+	if report.OK && b.Prologue == nil {
+		t.Fatal("report is ok without a prologue")
+	}
+	if report.OK && whole != placed(b.Prologue.Plan()) {
+		t.Errorf("report is ok, %d blobs of %d are", whole, placed(b.Prologue.Plan()))
 	}
 	return report
+}
+
+// placed is how many blobs of a plan its volumes should hold.
+func placed(plan *bundle.Plan) int {
+	n := 0
+	for i := range plan.Blobs {
+		if plan.Blobs[i].Held == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // deliverBlobs reads every blob and returns how many came to their end, which
@@ -220,84 +244,4 @@ func storedFrame(out, content []byte) []byte {
 		content = content[n:]
 	}
 	return binary.LittleEndian.AppendUint32(out, sum)
-}
-
-// otherEntry is a tar entry as FORMAT.md describes it, without archive/tar.
-func otherEntry(name string, content []byte) []byte {
-	header := make([]byte, 512)
-	copy(header, name)
-	copy(header[100:], "0000644\x000000000\x000000000\x00")
-	copy(header[124:], fmt.Sprintf("%011o\x0000000000000\x00        0", len(content)))
-	copy(header[257:], "ustar\x0000")
-	copy(header[329:], "0000000\x000000000\x00")
-	sum := 0
-	for _, c := range header {
-		sum += int(c)
-	}
-	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
-	entry := append(header, content...)
-	return append(entry, make([]byte, (512-len(content)%512)%512)...)
-}
-
-// otherWriter writes the volumes of a plan after FORMAT.md, with nothing of this
-// package: every frame is stored.
-func otherWriter(t testing.TB, planJSON []byte, s *source, index []byte) medium {
-	t.Helper()
-	var plan struct {
-		Blobs []struct {
-			Digest  digest.Digest
-			Volume  int
-			Extents []struct{ Size, Volume int }
-		}
-		Manifests []struct{ Digest digest.Digest }
-		Name      string
-		Volumes   int
-	}
-	if err := json.Unmarshal(planJSON, &plan); err != nil {
-		t.Fatal(err)
-	}
-	files := medium{}
-	for n := 1; n <= plan.Volumes; n++ {
-		header := fmt.Sprintf(`{"count":%d,"name":%q,"number":%d,"plan":%q,"version":1}`+"\n",
-			plan.Volumes, plan.Name, n, digest.FromBytes(planJSON))
-		out := storedFrame(nil, otherEntry(fmt.Sprintf("satchel/volume-%04d.json", n), []byte(header)))
-		out = storedFrame(out, otherEntry("oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)))
-		out = storedFrame(out, otherEntry("index.json", index))
-		out = storedFrame(out, otherEntry("satchel/plan.json", planJSON))
-		for _, m := range plan.Manifests {
-			out = storedFrame(out, otherEntry("blobs/sha256/"+m.Digest.Encoded(), s.selection.Contents[m.Digest]))
-		}
-		for _, b := range plan.Blobs {
-			content := s.blobs[b.Digest]
-			if b.Volume == n {
-				out = storedFrame(out, otherEntry("blobs/sha256/"+b.Digest.Encoded(), content))
-			}
-			for k, e := range b.Extents {
-				if e.Volume == n {
-					name := fmt.Sprintf("satchel/extents/sha256-%s.%04d", b.Digest.Encoded(), k+1)
-					out = storedFrame(out, otherEntry(name, content[:e.Size]))
-				}
-				content = content[e.Size:]
-			}
-		}
-		files[fmt.Sprintf("%s-%04d.tar.zst", plan.Name, n)] = storedFrame(out, make([]byte, 1024))
-	}
-	return files
-}
-
-// entryContent returns the content of a tar entry.
-func entryContent(t testing.TB, content []byte, name string) []byte {
-	t.Helper()
-	for len(content) >= 512 {
-		var size int
-		if _, err := fmt.Sscanf(string(content[124:135]), "%o", &size); err != nil {
-			break
-		}
-		if bytes.HasPrefix(content, []byte(name+"\x00")) {
-			return content[512 : 512+size]
-		}
-		content = content[512+(size+511)/512*512:]
-	}
-	t.Fatalf("no entry %s", name)
-	return nil
 }

@@ -16,11 +16,14 @@ type Inventory struct {
 	// meaning of their own: signatures, original and filtered catalogs. Readers
 	// pass over types that they do not know.
 	Attached []Attached `json:"attached,omitempty"`
-	Blobs    []Content  `json:"blobs"`
-	Images   []Image    `json:"images"`
+	// Blobs are the plan's, in its order.
+	Blobs []InventoryBlob `json:"blobs"`
+	// Images are the plan's, in its order.
+	Images []InventoryImage `json:"images"`
 	// Manifests stand in the prologue of every volume.
 	Manifests []Content `json:"manifests"`
-	// Missing is what the plan wanted and the bundle does not hold.
+	// Missing is what the bundle should hold and does not: first what the plan
+	// says, then the blobs of the plan that no volume holds.
 	Missing []Missing `json:"missing,omitempty"`
 	Name    string    `json:"name"`
 	// Plan is the plan ID.
@@ -39,10 +42,19 @@ type Attached struct {
 	Type    string        `json:"type"`
 }
 
-// Missing is a blob that could not be had.
-type Missing struct {
-	Digest digest.Digest `json:"digest"`
-	Reason string        `json:"reason"`
+// InventoryBlob is a blob of the plan.
+type InventoryBlob struct {
+	Content
+	// Image is the number, counted from 1, of the first image that needs the
+	// blob; 0 when none does.
+	Image int `json:"image,omitempty"`
+}
+
+// InventoryImage is an image of the plan.
+type InventoryImage struct {
+	Image
+	// Incomplete says that the image lacks something that is missing.
+	Incomplete bool `json:"incomplete,omitempty"`
 }
 
 // Volume is a finished volume.
@@ -68,21 +80,66 @@ type Placed struct {
 }
 
 // NewInventory states what a bundle of the plan holds in its volumes, which must
-// be all of them.
-func NewInventory(p *Prologue, volumes []Volume) (*Inventory, error) {
+// be all of them. missing are the blobs that no volume holds.
+func NewInventory(p *Prologue, volumes []Volume, missing []Missing) (*Inventory, error) {
 	plan := p.plan
 	inv := &Inventory{
-		Blobs: []Content{}, Images: plan.Images, Manifests: []Content{}, Name: plan.Name,
-		Plan: p.planID, Version: Version, Volumes: slices.Clone(volumes),
+		Blobs: []InventoryBlob{}, Images: []InventoryImage{}, Manifests: []Content{}, Name: plan.Name,
+		Missing: slices.Concat(plan.Missing, missing), Plan: p.planID, Version: Version, Volumes: slices.Clone(volumes),
 	}
 	slices.SortFunc(inv.Volumes, func(a, b Volume) int { return a.Number - b.Number })
+	first := p.firstImages()
 	for i := range plan.Blobs {
-		inv.Blobs = append(inv.Blobs, plan.Blobs[i].Content)
+		inv.Blobs = append(inv.Blobs, InventoryBlob{Content: plan.Blobs[i].Content, Image: first[plan.Blobs[i].Digest]})
+	}
+	incomplete := p.Incomplete(inv.Missing)
+	for i, image := range plan.Images {
+		inv.Images = append(inv.Images, InventoryImage{Image: image, Incomplete: incomplete[i]})
 	}
 	for i := range plan.Manifests {
 		inv.Manifests = append(inv.Manifests, plan.Manifests[i].Content)
 	}
 	return inv, inv.Agrees(p)
+}
+
+// firstImages returns for each blob the number, counted from 1, of the first
+// image that needs it.
+func (p *Prologue) firstImages() map[digest.Digest]int {
+	first := make(map[digest.Digest]int, len(p.plan.Blobs))
+	for i, image := range p.plan.Images {
+		graph, err := p.Graph(image)
+		if err != nil {
+			continue // whoever needs the image will say so
+		}
+		for _, b := range graph.Blobs {
+			if first[b.Digest] == 0 {
+				first[b.Digest] = i + 1
+			}
+		}
+	}
+	return first
+}
+
+// Incomplete says for each image of the plan whether it lacks some of what is
+// missing.
+func (p *Prologue) Incomplete(missing []Missing) []bool {
+	incomplete := make([]bool, len(p.plan.Images))
+	lacks := make(map[digest.Digest]bool)
+	named := make(map[string]bool)
+	for _, m := range missing {
+		lacks[m.Digest], named[m.Image] = true, true
+	}
+	for i, image := range p.plan.Images {
+		incomplete[i] = named[image.Reference]
+		graph, err := p.Graph(image)
+		if err != nil || len(missing) == 0 {
+			continue
+		}
+		for _, b := range graph.Blobs {
+			incomplete[i] = incomplete[i] || lacks[b.Digest]
+		}
+	}
+	return incomplete
 }
 
 // Encode returns the canonical JSON. Its SHA-256 is the bundle ID.
@@ -102,8 +159,8 @@ func ParseInventory(data []byte) (*Inventory, error) {
 		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	for _, m := range inv.Missing {
-		if err := oci.CheckDigest(m.Digest); err != nil {
-			return nil, fmt.Errorf("inventory: missing %w", err)
+		if err := m.check(); err != nil {
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 	}
 	for _, a := range inv.Attached {
@@ -129,14 +186,25 @@ func (inv *Inventory) Agrees(p *Prologue) error {
 	if inv.Plan != p.planID {
 		return fmt.Errorf("inventory is of plan %s, not of plan %s", inv.Plan, p.planID)
 	}
-	sameImages := slices.EqualFunc(inv.Images, plan.Images, func(a, b Image) bool {
-		return a.Reference == b.Reference && a.Root == b.Root && a.Sparse == b.Sparse && slices.Equal(a.Platforms, b.Platforms)
-	})
+	lacks, err := inv.checkMissing(p)
+	if err != nil {
+		return err
+	}
+	incomplete := p.Incomplete(inv.Missing)
+	sameImages := len(inv.Images) == len(plan.Images)
+	for i := 0; sameImages && i < len(inv.Images); i++ {
+		a, b := inv.Images[i], plan.Images[i]
+		sameImages = a.Reference == b.Reference && a.Root == b.Root && a.Sparse == b.Sparse &&
+			slices.Equal(a.Platforms, b.Platforms) && a.Incomplete == incomplete[i]
+	}
 	if inv.Name != plan.Name || !sameImages {
 		return fmt.Errorf("inventory states other images than plan %s", p.planID)
 	}
+	first := p.firstImages()
 	if !slices.EqualFunc(inv.Manifests, plan.Manifests, func(c Content, m Manifest) bool { return c == m.Content }) ||
-		!slices.EqualFunc(inv.Blobs, plan.Blobs, func(c Content, b Blob) bool { return c == b.Content }) {
+		!slices.EqualFunc(inv.Blobs, plan.Blobs, func(a InventoryBlob, b Blob) bool {
+			return a == InventoryBlob{Content: b.Content, Image: first[b.Digest]}
+		}) {
 		return fmt.Errorf("inventory states other blobs than plan %s", p.planID)
 	}
 	for _, a := range inv.Attached {
@@ -154,11 +222,28 @@ func (inv *Inventory) Agrees(p *Prologue) error {
 		if v.Number != i+1 {
 			return fmt.Errorf("inventory lacks volume %d", i+1)
 		}
-		if err := v.agrees(p); err != nil {
+		if err := v.agrees(p, lacks); err != nil {
 			return fmt.Errorf("inventory: volume %d: %w", v.Number, err)
 		}
 	}
 	return nil
+}
+
+// checkMissing returns the blobs that are missing, which must be in the plan and
+// have a place.
+func (inv *Inventory) checkMissing(p *Prologue) (map[digest.Digest]bool, error) {
+	planned := p.plan.Missing
+	if len(inv.Missing) < len(planned) || !slices.Equal(inv.Missing[:len(planned)], planned) {
+		return nil, fmt.Errorf("inventory does not state what plan %s lacks", p.planID)
+	}
+	lacks := make(map[digest.Digest]bool)
+	for _, m := range inv.Missing[len(planned):] {
+		if b := p.Blob(m.Digest); b == nil || b.Held != 0 || lacks[m.Digest] {
+			return nil, fmt.Errorf("inventory: missing blob %s is not in plan %s, or stands twice", m.Digest, p.planID)
+		}
+		lacks[m.Digest] = true
+	}
+	return lacks, nil
 }
 
 // Volume returns what the inventory says of the volume of that number; nil when
@@ -171,21 +256,27 @@ func (inv *Inventory) Volume(n int) *Volume {
 	return &inv.Volumes[i]
 }
 
-// agrees checks that the members are the planned ones, without gaps between
-// prologue and end.
-func (v *Volume) agrees(p *Prologue) error {
-	members := p.plan.Members(v.Number)
-	if len(v.Members) != len(members) {
-		return fmt.Errorf("%d members, the plan has %d", len(v.Members), len(members))
-	}
-	at := p.size
-	for i, m := range members {
-		got := v.Members[i]
+// agrees checks that the members are the planned ones but for those that are
+// missing, without gaps between prologue and end.
+func (v *Volume) agrees(p *Prologue, lacks map[digest.Digest]bool) error {
+	at, next := p.size, 0
+	for _, m := range p.plan.Members(v.Number) {
+		if lacks[m.Blob.Digest] {
+			continue
+		}
+		if next == len(v.Members) {
+			return fmt.Errorf("member %s is not there", m.Name())
+		}
+		got := v.Members[next]
+		next++
 		want := Placed{Digest: m.Blob.Digest, Length: got.Length, Offset: at, Size: m.Size, Start: m.Start}
 		if got != want || got.Length < 1 || got.Length > m.storedSize() || !m.Blob.Compress && got.Length != m.storedSize() {
 			return fmt.Errorf("member %s is not where the plan puts it", m.Name())
 		}
 		at += got.Length
+	}
+	if next != len(v.Members) {
+		return fmt.Errorf("%d members, the plan has %d", len(v.Members), next)
 	}
 	if at += int64(len(endOfArchive())); v.Size != at {
 		return fmt.Errorf("%d bytes, its members make %d", v.Size, at)

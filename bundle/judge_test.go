@@ -2,10 +2,12 @@ package bundle_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -37,8 +39,10 @@ func judge(t testing.TB, dir string) (found bool, output string) {
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	if found, output := judge(t, goldenDir); found {
-		t.Errorf("judge.sh on the golden bundle:\n%s", output)
+	for _, dir := range []string{goldenDir, partialDir} {
+		if found, output := judge(t, dir); found {
+			t.Errorf("judge.sh on %s:\n%s", dir, output)
+		}
 	}
 }
 
@@ -53,35 +57,14 @@ func TestJudgeOneVolume(t *testing.T) {
 	}
 }
 
+// TestJudgeFinds gives judge.sh bundles with flipped bits and with lies.
 func TestJudgeFinds(t *testing.T) {
-	golden := readFiles(t, goldenDir)
-	b := open(t, goldenDir)
-	type flip struct {
-		name, file string
-		offset     int64
-		says       []string
-	}
-	flips := []flip{
-		{"plan", "golden.plan.json", 1500, []string{"golden.plan.json: FAILED"}},
-		{"inventory", "inventory.json", int64(bytes.Index(golden["inventory.json"], []byte(`"length":`)) + 10), []string{"inventory.json: FAILED", "bytes"}},
-	}
-	for _, v := range b.Volumes {
-		located, err := b.Locate(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		last := located[len(located)-1]
-		flips = append(flips, flip{v.Name, v.Name, last.Offset + last.Length/2, []string{"zstd -t", v.Name + " is sha256:", "blob sha256:"}})
-	}
-	for _, f := range flips {
-		t.Run(f.name, func(t *testing.T) {
+	golden, partial := medium(readFiles(t, goldenDir)), medium(readFiles(t, partialDir))
+	check := func(what string, m medium, says ...string) {
+		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			for name, content := range golden {
-				if name == f.file {
-					content = bytes.Clone(content)
-					content[f.offset] ^= 1
-				}
+			for name, content := range m {
 				if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -90,13 +73,74 @@ func TestJudgeFinds(t *testing.T) {
 			if !found {
 				t.Fatalf("judge.sh found nothing:\n%s", output)
 			}
-			for _, says := range f.says {
+			for _, says := range says {
 				if !strings.Contains(output, says) {
 					t.Errorf("judge.sh says nothing of %q:\n%s", says, output)
 				}
 			}
 		})
 	}
+	flip := func(m medium, name string, offset int64) medium {
+		content := bytes.Clone(m[name])
+		content[offset] ^= 1
+		return m.with(name, content)
+	}
+	check("plan", flip(golden, "golden.plan.json", 1500), "golden.plan.json: FAILED")
+	length := bytes.Index(golden["inventory.json"], []byte(`"length":`)) + 10
+	check("inventory", flip(golden, "inventory.json", int64(length)), "inventory.json: FAILED", "bytes")
+	for _, m := range []struct {
+		medium
+		dir string
+	}{{golden, goldenDir}, {partial, partialDir}} {
+		b := open(t, m.dir)
+		var says []string
+		for _, v := range b.Volumes {
+			located, err := b.Locate(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			offset := b.Prologue.Size() / 2
+			if len(located) > 0 {
+				last := located[len(located)-1]
+				offset = last.Offset + last.Length/2
+			}
+			m.medium = flip(m.medium, v.Name, offset)
+			says = append(says, v.Name+": zstd -t", v.Name+" is sha256:")
+		}
+		check("volumes of "+b.Prologue.Plan().Name, m.medium, append(says, "blob sha256:")...)
+	}
+	check("lies", partial.with("inventory.json", editJSON(t, partial["inventory.json"], func(inventory map[string]any) {
+		images, blobs := inventory["images"].([]any), inventory["blobs"].([]any)
+		delete(images[1].(map[string]any), "incomplete")
+		delete(blobs[0].(map[string]any), "image")
+		blobs[1].(map[string]any)["image"] = 3
+		missing := inventory["missing"].([]any)
+		missing[0].(map[string]any)["image"] = "registry.example/second:1"
+		missing[1] = map[string]any{"digest": blobs[1].(map[string]any)["digest"], "reason": "a\tlie"}
+		missing[2].(map[string]any)["digest"] = "sha256:" + strings.Repeat("0", 64)
+	})),
+		"image registry.example/whole:1 is incomplete: true, the inventory says false", "image registry.example/first:1 is incomplete: true, the inventory says false",
+		"is needed first by image 1, the inventory says 0", "is needed first by image 1, the inventory says 3",
+		"is missing for registry.example/second:1", `a\tlie`, "0000 is missing and has no place", "other members than the plan", "and should be left out")
+	check("a lie about the plan", golden.with("inventory.json", editJSON(t, golden["inventory.json"], func(inventory map[string]any) {
+		missing := inventory["missing"].([]any)
+		inventory["missing"] = append(missing[1:], missing[0], missing[0])
+	})), "the inventory does not lack what the plan lacks", "- is missing and has no place")
+}
+
+// editJSON changes a document, and writes it in canonical form again.
+func editJSON(t testing.TB, document []byte, edit func(map[string]any)) []byte {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal(document, &v); err != nil {
+		t.Fatal(err)
+	}
+	edit(v)
+	edited, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(edited, '\n')
 }
 
 // TestZstdNoticesStored checks that zstd, by itself, notices a flipped byte in a
@@ -138,32 +182,37 @@ func TestZstdNoticesStored(t *testing.T) {
 func TestRecipe(t *testing.T) {
 	t.Parallel()
 	needTools(t, "sh", "sha256sum", "zstd", "tar", "cat")
-	dir := t.TempDir()
-	files := readFiles(t, goldenDir)
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			t.Fatal(err)
+	for _, g := range goldens(t) {
+		dir := t.TempDir()
+		files := readFiles(t, g.dir)
+		for name, content := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	_, recipe, ok := strings.Cut(string(files["README.txt"]), "  media=\"/media/stick1 /media/stick2\"\r\n")
-	if !ok {
-		t.Fatal("README.txt has no recipe")
-	}
-	recipe, _, _ = strings.Cut(recipe, "The second line")
-	var script strings.Builder
-	script.WriteString("set -e\nmedia=.\n")
-	for line := range strings.Lines(recipe) {
-		script.WriteString(strings.TrimRight(line, "\r\n") + "\n")
-	}
-	command := exec.CommandContext(t.Context(), "sh", "-c", script.String())
-	command.Dir = dir
-	if output, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s\n%s", err, script.String(), output)
-	}
-	for digest, want := range goldenSource(t).blobs {
-		got, err := os.ReadFile(filepath.Join(dir, "layout", "blobs", "sha256", digest.Encoded()))
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("blob %s: %d bytes, %v", digest, len(got), err)
+		_, recipe, ok := strings.Cut(string(files["README.txt"]), "  media=\"/media/stick1 /media/stick2\"\r\n")
+		if !ok {
+			t.Fatal("README.txt has no recipe")
+		}
+		recipe, _, _ = strings.Cut(recipe, "The second line")
+		var script strings.Builder
+		script.WriteString("set -e\nmedia=.\n")
+		for line := range strings.Lines(recipe) {
+			script.WriteString(strings.TrimRight(line, "\r\n") + "\n")
+		}
+		command := exec.CommandContext(t.Context(), "sh", "-c", script.String())
+		command.Dir = dir
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s\n%s", err, script.String(), output)
+		}
+		for digest, want := range g.s.blobs {
+			if slices.Contains(g.lacks, digest) {
+				continue
+			}
+			got, err := os.ReadFile(filepath.Join(dir, "layout", "blobs", "sha256", digest.Encoded()))
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("blob %s: %d bytes, %v", digest, len(got), err)
+			}
 		}
 	}
 }

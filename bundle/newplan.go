@@ -18,8 +18,11 @@ type Selection struct {
 	// Contents are the bytes of the manifests by digest.
 	Contents map[digest.Digest][]byte
 	// Blobs are, for each image, those that no earlier image named, without a
-	// place.
+	// place; those that are held are left out of the volumes.
 	Blobs [][]Blob
+	// Held and Missing are those of the plan.
+	Held    []HeldImage
+	Missing []Missing
 }
 
 // PrologueError says that the prologue, which stands in every volume, would
@@ -81,7 +84,7 @@ func refuse(s Selection, volumeSize, prologueSize int64, manifests []byte) error
 // and reserved anew while the real one is larger.
 func planVolumes(s Selection, volumeSize int64, manifests []byte) (*Plan, *Prologue, bool, error) {
 	p := &Plan{
-		Encoder: EncoderVersion, Images: s.Images, Manifests: s.Manifests, Name: s.Name,
+		Encoder: EncoderVersion, Held: s.Held, Images: s.Images, Manifests: s.Manifests, Missing: s.Missing, Name: s.Name,
 		Request: s.Request, Version: Version, VolumeSize: volumeSize, Volumes: 1,
 	}
 	count := 0
@@ -118,12 +121,17 @@ func planVolumes(s Selection, volumeSize int64, manifests []byte) (*Plan, *Prolo
 }
 
 // unplaced makes the plan's blobs anew from the selection's, all in the first
-// volume as a first guess, and returns pointers to them by image.
+// volume as a first guess, and returns pointers to those that need a place, by
+// image.
 func unplaced(p *Plan, selected [][]Blob, count int) [][]*Blob {
 	p.Blobs = make([]Blob, 0, count)
 	groups := make([][]*Blob, len(selected))
 	for i, group := range selected {
 		for _, b := range group {
+			if b.Held != 0 {
+				p.Blobs = append(p.Blobs, b)
+				continue
+			}
 			b.Volume = 1
 			p.Blobs = append(p.Blobs, b)
 			groups[i] = append(groups[i], &p.Blobs[len(p.Blobs)-1])

@@ -55,15 +55,24 @@ var volumePattern = regexp.MustCompile(`^(.+)-([0-9]{4})\.tar\.zst$`)
 // [ErrNoBundle], or a medium that cannot be listed, or a format version that
 // this satchel does not read. The caller closes the bundle.
 func Open(media ...Medium) (*Bundle, error) {
+	b, err := newBundle()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.find(media); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// newBundle returns a bundle of nothing, which can read. The caller closes it.
+func newBundle() (*Bundle, error) {
 	decoder, err := newDecoder()
 	if err != nil {
 		return nil, fmt.Errorf("zstd decoder: %w", err)
 	}
 	b := &Bundle{decoder: decoder}
 	b.readers.New = func() any { return &tarReader{decoder: decoder} }
-	if err := b.find(media); err != nil {
-		return nil, errors.Join(err, b.Close())
-	}
 	return b, nil
 }
 

@@ -220,8 +220,6 @@ func TestPlaceRandom(t *testing.T) {
 	}
 }
 
-func (countingDir) Lock() error { return nil }
-
 // write writes all volumes with zeros as content, and returns their sizes.
 func (d countingDir) write(t testing.TB, p *bundle.Prologue) []int64 {
 	t.Helper()
@@ -282,7 +280,7 @@ func TestWriteAsPlanned(t *testing.T) {
 			t.Errorf("%d blobs are cut, want 1", cut)
 		}
 		planned, atMost := prologue.VolumeSizes()
-		for i, size := range (countingDir{map[string]*countingFile{}}).write(t, prologue) {
+		for i, size := range (countingDir{files: map[string]*countingFile{}}).write(t, prologue) {
 			if size > planned[i] || size != planned[i] && !compress || atMost[i] != compress {
 				t.Errorf("compress %t: volume %d has %d bytes, planned are %d, at most: %t", compress, i+1, size, planned[i], atMost[i])
 			}
@@ -321,7 +319,7 @@ func TestWriteFull(t *testing.T) {
 		t.Fatalf("volume size %d leaves %d bytes, one byte less leaves %d", high, full, before)
 	}
 	planned, _ := prologue.VolumeSizes()
-	for i, size := range (countingDir{map[string]*countingFile{}}).write(t, prologue) {
+	for i, size := range (countingDir{files: map[string]*countingFile{}}).write(t, prologue) {
 		if size != planned[i] || size > high {
 			t.Errorf("volume size %d: volume %d has %d bytes, planned are %d", high, i+1, size, planned[i])
 		}

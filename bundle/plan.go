@@ -19,11 +19,16 @@ type Plan struct {
 	// Encoder names what compressed whatever is not stored, since another
 	// encoder, or another version of it, makes other bytes.
 	Encoder string `json:"encoder"`
+	// Held are the images, of other bundles, with which the site got the blobs
+	// that this bundle leaves out because the site has them.
+	Held []HeldImage `json:"held,omitempty"`
 	// Images are in the order in which they were asked for.
 	Images []Image `json:"images"`
 	// Manifests are in the order in which every prologue holds them: children
 	// before parents.
 	Manifests []Manifest `json:"manifests"`
+	// Missing is what the source did not have when the plan was made.
+	Missing []Missing `json:"missing,omitempty"`
 	// Name begins the names of all files of the bundle; see [CheckName].
 	Name    string  `json:"name"`
 	Request Request `json:"request"`
@@ -42,10 +47,15 @@ type Plan struct {
 type Request struct {
 	// Foreign says that foreign layers were fetched from their URLs.
 	Foreign bool `json:"foreign,omitempty"`
+	// Have are the SHA-256 of the receipts and inventories that said what the
+	// site has, sorted.
+	Have []digest.Digest `json:"have,omitempty"`
 	// Platforms are the chosen OS/ARCH[/VARIANT]; none means all.
 	Platforms []string `json:"platforms,omitempty"`
 	// Sparse says that indexes may name children that are left out.
 	Sparse bool `json:"sparse,omitempty"`
+	// TopUp is the SHA-256 of the receipt or inventory whose holes are filled.
+	TopUp digest.Digest `json:"topUp,omitempty"`
 }
 
 // Content is a blob's identity.
@@ -106,10 +116,37 @@ type Blob struct {
 	Compress bool `json:"compress,omitempty"`
 	// Extents say how a blob is cut; none when it is whole in Volume.
 	Extents []Extent `json:"extents,omitempty"`
-	Origin  Origin   `json:"origin"`
+	// Held says that the blob is left out because the site has it: the number,
+	// counted from 1, of the image in [Plan.Held] that it came with.
+	Held   int    `json:"held,omitempty"`
+	Origin Origin `json:"origin"`
 	// Volume is the number of the volume that holds the blob whole, counted
-	// from 1; 0 when it is cut.
+	// from 1; 0 when it is cut or held.
 	Volume int `json:"volume,omitempty"`
+}
+
+// HeldImage is an image of another bundle that the site has.
+type HeldImage struct {
+	// Bundle is that bundle's ID, empty where it is not known, Name its name and
+	// Plan its plan ID.
+	Bundle digest.Digest `json:"bundle,omitempty"`
+	Name   string        `json:"name"`
+	Plan   digest.Digest `json:"plan"`
+	// Reference is the image's, in that bundle.
+	Reference string `json:"reference"`
+	// Repository is where a receipt says that the image is at the site,
+	// HOST/PATH; empty where only the naming in force can tell.
+	Repository string `json:"repository,omitempty"`
+}
+
+// Missing is something that a bundle should hold and does not.
+type Missing struct {
+	// Digest is empty when not even that is known.
+	Digest digest.Digest `json:"digest,omitempty"`
+	// Image is the reference of an image that needs it.
+	Image string `json:"image,omitempty"`
+	// Reason is for people: printable ASCII, at most [MaxReason] bytes.
+	Reason string `json:"reason"`
 }
 
 // Extent is a part of a blob; the blob's extents follow each other in it.
@@ -163,7 +200,8 @@ func (p *Plan) placeMembers() {
 	}
 }
 
-// VolumesOf returns the numbers of the volumes that hold the blob, ascending.
+// VolumesOf returns the numbers of the volumes that hold the blob, ascending;
+// none when it is held.
 func (b *Blob) VolumesOf() []int {
 	if b.Volume != 0 {
 		return []int{b.Volume}

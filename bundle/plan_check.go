@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -91,7 +93,76 @@ func (p *Plan) check() error {
 			}
 		}
 	}
+	if err := p.checkHeld(); err != nil {
+		return err
+	}
+	for _, m := range p.Missing {
+		if err := m.check(); err != nil {
+			return err
+		}
+	}
 	return p.checkPlaces(seen)
+}
+
+func (p *Plan) checkHeld() error {
+	for _, d := range append(slices.Clone(p.Request.Have), p.Request.TopUp) {
+		if d != "" && oci.CheckDigest(d) != nil {
+			return fmt.Errorf("request: %w", oci.CheckDigest(d))
+		}
+	}
+	for _, h := range p.Held {
+		if h.Bundle != "" {
+			if err := oci.CheckDigest(h.Bundle); err != nil {
+				return fmt.Errorf("held image %s: bundle ID %w", h.Reference, err)
+			}
+		}
+		if err := oci.CheckDigest(h.Plan); err != nil {
+			return fmt.Errorf("held image %s: plan ID %w", h.Reference, err)
+		}
+		if err := CheckName(h.Name); err != nil {
+			return fmt.Errorf("held image %s: %w", h.Reference, err)
+		}
+		if _, err := oci.SplitReference(h.Reference); err != nil {
+			return fmt.Errorf("held image: %w", err)
+		}
+		if h.Repository != "" {
+			if err := oci.CheckRepository(h.Repository); err != nil {
+				return fmt.Errorf("held image %s: %w", h.Reference, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (m Missing) check() error {
+	if m.Digest == "" && m.Image == "" {
+		return errors.New("missing: neither digest nor image")
+	}
+	if m.Digest != "" {
+		if err := oci.CheckDigest(m.Digest); err != nil {
+			return fmt.Errorf("missing: %w", err)
+		}
+	}
+	if m.Image != "" {
+		if _, err := oci.SplitReference(m.Image); err != nil {
+			return fmt.Errorf("missing: %w", err)
+		}
+	}
+	if m.Reason != CleanReason(m.Reason) || m.Reason == "" {
+		return fmt.Errorf("missing %s%s: the reason is not 1 to %d bytes of printable ASCII", m.Digest, m.Image, MaxReason)
+	}
+	return nil
+}
+
+// CleanReason makes a text fit for [Missing.Reason].
+func CleanReason(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+	return s[:min(len(s), MaxReason)]
 }
 
 // checkPlaces checks that every blob has its place, that extents add up and
@@ -106,8 +177,14 @@ func (p *Plan) checkPlaces(seen map[digest.Digest]bool) error {
 			return fmt.Errorf("blob %w", err)
 		}
 		extents := b.Extents
-		if (b.Volume == 0) == (len(extents) == 0) {
-			return fmt.Errorf("blob %s: neither whole nor cut", b.Digest)
+		if b.Held != 0 && b.Volume == 0 && len(extents) == 0 {
+			if b.Held < 1 || b.Held > len(p.Held) {
+				return fmt.Errorf("blob %s: held image %d of %d", b.Digest, b.Held, len(p.Held))
+			}
+			continue
+		}
+		if b.Held != 0 || (b.Volume == 0) == (len(extents) == 0) {
+			return fmt.Errorf("blob %s: not exactly one of whole, cut and held", b.Digest)
 		}
 		if len(extents) > MaxExtents {
 			return fmt.Errorf("blob %s: %d extents are more than %d", b.Digest, len(extents), MaxExtents)

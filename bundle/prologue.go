@@ -1,12 +1,15 @@
 package bundle
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
+
+	"satchel/oci"
 )
 
 // Names and content of the prologue's files.
@@ -73,6 +76,45 @@ func (p *Prologue) Blob(d digest.Digest) *Blob {
 
 // Size is the prologue's size in a volume in bytes.
 func (p *Prologue) Size() int64 { return p.size }
+
+// EncoderError says that a plan wants bytes that this satchel cannot make.
+type EncoderError struct{ Plan, Satchel string }
+
+func (e *EncoderError) Error() string {
+	return fmt.Sprintf("the plan's volumes are compressed by %q, and this satchel has %q: it cannot make the same bytes", e.Plan, e.Satchel)
+}
+
+// NewPrologue makes the prologue of a plan that exists already, to write its
+// volumes again. contents are its manifests by digest; the caller must not change
+// them. It returns an [*EncoderError] where the bytes would be others.
+func NewPrologue(plan *Plan, contents map[digest.Digest][]byte) (*Prologue, error) {
+	if plan.Encoder != EncoderVersion {
+		return nil, &EncoderError{Plan: plan.Encoder, Satchel: EncoderVersion}
+	}
+	for _, m := range plan.Manifests {
+		if err := oci.Verify(contents[m.Digest], m.Descriptor()); err != nil {
+			return nil, fmt.Errorf("manifest %w", err)
+		}
+	}
+	manifests, err := compressManifests(plan.Manifests, contents)
+	if err != nil {
+		return nil, err
+	}
+	return newPrologue(plan, contents, manifests)
+}
+
+// canWrite refuses a prologue that was read from a volume: what it is made of is
+// not kept then.
+func (p *Prologue) canWrite() error {
+	if p.frames[0] == nil {
+		return errors.New("satchel: internal: a prologue that was read cannot be written: NewPrologue makes one")
+	}
+	return nil
+}
+
+// Contents returns the bytes of the manifests by digest; they must not be
+// changed.
+func (p *Prologue) Contents() map[digest.Digest][]byte { return p.contents }
 
 // newPrologue compresses what depends on the plan's placement; the manifests,
 // which do not, come compressed.

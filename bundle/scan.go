@@ -95,7 +95,7 @@ func (s *scan) run() {
 	}
 	if err != nil {
 		s.damage(end, fmt.Errorf("the members from here on cannot be found without %s: %w", inventoryName, errors.Unwrap(err)))
-		for _, m := range s.bundle.Prologue.plan.Members(s.volume.Number)[len(members):] {
+		for _, m := range s.bundle.Unlocated(s.volume) {
 			s.visit.EndMember(m, false)
 		}
 		return

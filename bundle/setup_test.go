@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -84,49 +85,92 @@ func (s *source) add(t testing.TB, reference string, layers ...layer) {
 	s.selection.Blobs = append(s.selection.Blobs, group)
 }
 
-// write makes the bundle in dir.
-func (s *source) write(t testing.TB, dir string, volumeSize int64) (*bundle.Prologue, *bundle.Inventory) {
+// write makes the bundle in dir. With lacks it is a partial one, which these
+// blobs are left out of.
+func (s *source) write(t testing.TB, dir string, volumeSize int64, lacks ...digest.Digest) (*bundle.Prologue, *bundle.Inventory) {
 	t.Helper()
 	_, prologue, err := bundle.NewPlan(s.selection, volumeSize)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return prologue, s.writeVolumes(t, dir, prologue, lacks...)
+}
+
+// writeVolumes makes the bundle of that prologue in dir.
+func (s *source) writeVolumes(t testing.TB, dir string, prologue *bundle.Prologue, lacks ...digest.Digest) *bundle.Inventory {
+	t.Helper()
 	out, err := bundle.OpenDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
+	return s.writeInto(t, out, prologue, lacks...)
+}
+
+func (s *source) writeInto(t testing.TB, out bundle.Dir, prologue *bundle.Prologue, lacks ...digest.Digest) *bundle.Inventory {
+	t.Helper()
+	if err := bundle.WritePlan(out, prologue); err != nil {
+		t.Fatal(err)
+	}
 	var volumes []bundle.Volume
-	var gate io.Reader
 	for n := 1; n <= prologue.Plan().Volumes; n++ {
 		w, err := bundle.CreateVolume(out, prologue, n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for m, ok := w.Next(); ok; m, ok = w.Next() {
-			if m.Start == 0 {
-				if gate, err = oci.NewReader(bytes.NewReader(s.blobs[m.Blob.Digest]), m.Blob.Descriptor()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := w.WriteMember(gate); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Finish(); err != nil {
-			t.Fatal(err)
-		}
-		volume, err := w.Commit()
-		if err != nil {
-			t.Fatal(err)
-		}
-		volumes = append(volumes, volume)
+		volumes = append(volumes, s.writeRest(t, w, lacks...))
 	}
-	inventory, _, err := bundle.Finish(out, prologue, volumes)
+	inventory, _, err := bundle.Finish([]bundle.Dir{out}, prologue, volumes, lacking(prologue, lacks...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return prologue, inventory
+	return inventory
+}
+
+// writeRest writes all members of a volume that are to be written still, through
+// the gate of their blob, but for those of the blobs that are lacking.
+func (s *source) writeRest(t testing.TB, w *bundle.VolumeWriter, lacks ...digest.Digest) bundle.Volume {
+	t.Helper()
+	for m, ok := w.Next(); ok; m, ok = w.Next() {
+		if slices.Contains(lacks, m.Blob.Digest) {
+			w.Skip()
+			continue
+		}
+		gate, err := oci.NewReader(bytes.NewReader(s.blobs[m.Blob.Digest]), m.Blob.Descriptor())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, gate, m.Start); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.WriteMember(gate); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	volume, err := w.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return volume
+}
+
+// lacking says in the inventory's words that a bundle lacks these blobs.
+func lacking(prologue *bundle.Prologue, lacks ...digest.Digest) []bundle.Missing {
+	var missing []bundle.Missing
+	for _, d := range lacks {
+		m := bundle.Missing{Digest: d, Reason: "the registry says 404"}
+		for _, image := range prologue.Plan().Images {
+			graph, err := prologue.Graph(image)
+			if err == nil && m.Image == "" && slices.ContainsFunc(graph.Blobs, func(b *bundle.Blob) bool { return b.Digest == d }) {
+				m.Image = image.Reference
+			}
+		}
+		missing = append(missing, m)
+	}
+	return missing
 }
 
 func open(t testing.TB, dirs ...string) *bundle.Bundle {

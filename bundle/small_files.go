@@ -72,8 +72,11 @@ func (b *Bundle) checkSmallFiles(medium Medium, name string) {
 	if got := known[name+planSuffix]; got != "" && got != b.PlanID {
 		damaged(name+planSuffix, fmt.Errorf("its SHA-256 is %s, not the plan ID %s", got, b.PlanID))
 	}
-	if b.Inventory == nil {
-		return // nothing says what SHA256SUMS must be
+	// Only beside its own inventory it is known what SHA256SUMS must be: a
+	// medium may lie there from before volumes were made again.
+	inventory, err := readSmall(medium, inventoryName)
+	if err != nil || b.Inventory == nil || idOf(inventory) != b.BundleID {
+		return
 	}
 	known[name+planSuffix], known[inventoryName] = b.PlanID, b.BundleID
 	for _, v := range b.Inventory.Volumes {

@@ -25,6 +25,9 @@ type tarReader struct {
 	// stored says that frames must be stored ones, whose bytes follow from
 	// their content.
 	stored bool
+	// seen, where set, is given the bytes of each frame that was read and is
+	// right; it must not keep them.
+	seen func(frame []byte)
 }
 
 // reset begins to read at offset of a volume, which is where r stands. The
@@ -53,6 +56,9 @@ func (t *tarReader) nextFrame() error {
 		return fmt.Errorf("%w: it is not stored as it must be", errFrame)
 	}
 	t.rest = t.content
+	if t.seen != nil {
+		t.seen(raw)
+	}
 	return nil
 }
 

@@ -37,10 +37,11 @@ type Located struct {
 	Offset, Length int64
 }
 
-// Locate returns where in the volume its members are. Stored members have sizes
-// that follow from the plan; those of compressed ones come from the inventory,
-// or from the frame headers. An error is a [*DamageError] and comes with the
-// members before the place where it is. The slice must not be changed.
+// Locate returns where in the volume its members are, without those that it
+// lacks because their blobs could not be had. Stored members have sizes that
+// follow from the plan; those of compressed ones, and what is lacking, come from
+// the inventory, or from the frame headers. An error is a [*DamageError] and comes
+// with the members before the place where it is. The slice must not be changed.
 func (b *Bundle) Locate(v *VolumeFile) ([]Located, error) {
 	v.locate.Do(func() {
 		v.located, v.locateErr = b.locateMembers(v)
@@ -54,37 +55,114 @@ func (b *Bundle) Locate(v *VolumeFile) ([]Located, error) {
 	return v.located, v.locateErr
 }
 
+// Unlocated returns the planned members of the volume that [Bundle.Locate] does
+// not find: those that it lacks or, when Locate fails, those behind the damage
+// too.
+func (b *Bundle) Unlocated(v *VolumeFile) []Member {
+	located, _ := b.Locate(v)
+	var members []Member
+	for _, m := range b.Prologue.plan.Members(v.Number) {
+		if len(located) > 0 && located[0].Member == m {
+			located = located[1:]
+			continue
+		}
+		members = append(members, m)
+	}
+	return members
+}
+
+// Stated returns what the inventory says of a volume file; nil when it says
+// nothing, or when the file is a volume that lacked something when the inventory
+// was made and was made again since.
+func (b *Bundle) Stated(v *VolumeFile) *Volume {
+	if b.Inventory == nil {
+		return nil
+	}
+	stated := b.Inventory.Volume(v.Number)
+	if stated != nil && len(stated.Members) < len(b.Prologue.plan.Members(v.Number)) && stated.Size != v.Size {
+		return nil
+	}
+	return stated
+}
+
 func (b *Bundle) locateMembers(v *VolumeFile) ([]Located, error) {
 	members := b.Prologue.plan.Members(v.Number)
+	stated := b.Stated(v)
 	located := make([]Located, 0, len(members))
-	offset := b.Prologue.size
-	var file volumeFile // opened when there is something to look up
-	defer func() {
-		if file != nil {
-			file.Close() // it was only read
+	if stated != nil {
+		for next := 0; next < len(stated.Members); members = members[1:] {
+			p := stated.Members[next]
+			if m := members[0]; m.Blob.Digest == p.Digest && m.Start == p.Start {
+				located = append(located, Located{Member: m, Offset: p.Offset, Length: p.Length})
+				next++
+			}
 		}
-	}()
-	for i, m := range members {
+		return located, nil
+	}
+	file, err := v.open()
+	if err != nil {
+		return located, err
+	}
+	defer file.Close() // it was only read
+	lacking := b.mayLack(v, members)
+	for offset := b.Prologue.size; len(members) > 0; members = members[1:] {
+		if lacking {
+			if members = members[b.skipped(file, offset, members):]; len(members) == 0 {
+				break
+			}
+		}
+		m := members[0]
 		length := m.storedSize()
 		if m.Blob.Compress {
-			if b.Inventory != nil {
-				length = b.Inventory.Volume(v.Number).Members[i].Length
-			} else {
-				var err error
-				if file == nil {
-					if file, err = v.open(); err != nil {
-						return located, err
-					}
-				}
-				if length, err = skipMember(file, offset, m); err != nil {
-					return located, v.damage(offset, err)
-				}
+			if length, err = skipMember(file, offset, m); err != nil {
+				return located, v.damage(offset, err)
 			}
 		}
 		located = append(located, Located{Member: m, Offset: offset, Length: length})
 		offset += length
 	}
 	return located, nil
+}
+
+// mayLack reports whether a volume has another size than all of its members make
+// together.
+func (b *Bundle) mayLack(v *VolumeFile, members []Member) bool {
+	size := b.Prologue.size + int64(len(endOfArchive()))
+	for _, m := range members {
+		if m.Blob.Compress {
+			return true
+		}
+		size += m.storedSize()
+	}
+	return size != v.Size
+}
+
+// skipped returns how many of the members are not there because another of them,
+// or the end of the volume, begins at offset. What begins there and is damaged is
+// taken for the first.
+func (b *Bundle) skipped(r io.ReaderAt, offset int64, members []Member) int {
+	t := b.reader(r, offset, maxStoredFrame)
+	defer b.readers.Put(t)
+	if t.nextFrame() != nil {
+		return 0
+	}
+	if len(t.rest) == 2*tarBlock && allZero(t.rest) == nil {
+		return len(members)
+	}
+	var block [tarBlock]byte
+	if _, err := io.ReadFull(t, block[:]); err != nil {
+		return 0
+	}
+	name, _, err := parseTarHeader(block[:])
+	if err != nil {
+		return 0
+	}
+	for i, m := range members {
+		if m.Name() == name {
+			return i
+		}
+	}
+	return 0
 }
 
 // skipMember adds up the frames of a member.
@@ -112,9 +190,13 @@ func (v *VolumeFile) damage(offset int64, err error) error {
 // copy of the volumes, counted from 0; where a volume has fewer, from another. The
 // reader is a gate: it says io.EOF only after size and digest agree. Its errors
 // are [*DamageError]. Opening fails with a [*MissingVolumeError] when a volume
-// that is needed is not there. Readers of different blobs may be used at the
+// that is needed is not there, and with a [*MissingBlobError] when the bundle was
+// packed without the blob. Readers of different blobs may be used at the
 // same time; the caller closes each.
 func (b *Bundle) Blob(ctx context.Context, blob *Blob, nth int) (io.ReadCloser, error) {
+	if blob.Held != 0 {
+		return nil, &MissingBlobError{Digest: blob.Digest, Reason: "it came with " + b.Prologue.plan.Held[blob.Held-1].Name}
+	}
 	missing := &MissingVolumeError{Count: b.Prologue.plan.Volumes}
 	for _, n := range blob.VolumesOf() {
 		if b.Volume(n) == nil {
@@ -130,6 +212,9 @@ func (b *Bundle) Blob(ctx context.Context, blob *Blob, nth int) (io.ReadCloser, 
 		v := copies[nth%len(copies)]
 		located, err := b.Locate(v)
 		first, ok := v.index[blob.Digest]
+		if !ok && err == nil {
+			return nil, &MissingBlobError{Digest: blob.Digest, Volume: v.Name, Reason: b.reason(blob.Digest)}
+		}
 		if !ok {
 			return nil, err
 		}
@@ -279,4 +364,16 @@ func (p *Prologue) End(located []Located) int64 {
 		end = located[n-1].Offset + located[n-1].Length
 	}
 	return end + int64(len(endOfArchive()))
+}
+
+// reason is what the inventory says about a blob that is missing.
+func (b *Bundle) reason(d digest.Digest) string {
+	if b.Inventory != nil {
+		for _, m := range b.Inventory.Missing {
+			if m.Digest == d {
+				return m.Reason
+			}
+		}
+	}
+	return "it was left out when the bundle was packed"
 }

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -23,8 +24,9 @@ type VolumeWriter struct {
 	file     File
 	volume   Volume
 	prologue *Prologue
-	members  []Member  // still to be written
-	hash     hash.Hash // of what was written before side was begun
+	members  []Member   // still to be written
+	hash     hash.Hash  // of what was written before side was begun
+	begun    checkpoint // before the first member of the blob that was begun last
 	// These cost memory, and exist only while members are being written.
 	side    *sideHash
 	encoder *zstd.Encoder
@@ -32,7 +34,7 @@ type VolumeWriter struct {
 }
 
 // CreateVolume begins volume n with its prologue. An unfinished file of that
-// name is replaced. The caller ends with [VolumeWriter.Finish] and
+// name is replaced; to go on with it, there is [Standing.Resume]. The caller ends with [VolumeWriter.Finish] and
 // [VolumeWriter.Commit], or gives up with [VolumeWriter.Close].
 func CreateVolume(dir Dir, prologue *Prologue, n int) (*VolumeWriter, error) {
 	plan := prologue.plan
@@ -40,6 +42,9 @@ func CreateVolume(dir Dir, prologue *Prologue, n int) (*VolumeWriter, error) {
 		dir: dir, name: plan.VolumeName(n), prologue: prologue,
 		members: plan.Members(n), hash: sha256.New(),
 		volume: Volume{Name: plan.VolumeName(n), Number: n, Members: []Placed{}},
+	}
+	if err := prologue.canWrite(); err != nil {
+		return nil, err
 	}
 	partial := w.name + partialSuffix
 	if err := dir.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -93,14 +98,22 @@ func (w *VolumeWriter) Next() (Member, bool) {
 	return w.members[0], true
 }
 
+// Left returns the members that are still to be written; they must not be
+// changed.
+func (w *VolumeWriter) Left() []Member { return w.members }
+
 // WriteMember writes the next member, whose content it takes from r: Member.Size
 // bytes, and with the last bytes of a blob the io.EOF of the gate that r must
 // be. An error of r is returned so that errors.As finds it; the volume then ends
-// in a broken member and can only be rolled back or given up.
+// in a broken member and can only be cut back with [VolumeWriter.Undo] or given
+// up.
 func (w *VolumeWriter) WriteMember(r io.Reader) error {
 	m, ok := w.Next()
 	if !ok {
 		return fmt.Errorf("satchel: internal: %s has no further member", w.name)
+	}
+	if w.begun.blob != m.Blob {
+		w.begun = w.checkpoint(m.Blob)
 	}
 	offset := w.volume.Size
 	header, err := appendTarHeader(nil, m.Name(), m.Size)
@@ -182,40 +195,53 @@ func (e *exactly) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Checkpoint is a place between two members of a volume to which it can be cut
-// back once.
-type Checkpoint struct {
+// checkpoint is the place in a volume where a blob begins.
+type checkpoint struct {
+	blob    *Blob
 	size    int64
 	members []Member
 	placed  int
 	hash    <-chan hash.Hash
 }
 
-// Checkpoint remembers the end of what is written.
-func (w *VolumeWriter) Checkpoint() Checkpoint {
+// checkpoint remembers the end of what is written.
+func (w *VolumeWriter) checkpoint(b *Blob) checkpoint {
 	clone := make(chan hash.Hash, 1)
 	if w.side != nil {
 		w.side.snapshot(clone)
 	} else {
 		clone <- cloneHash(w.hash)
 	}
-	return Checkpoint{size: w.volume.Size, members: w.members, placed: len(w.volume.Members), hash: clone}
+	return checkpoint{blob: b, size: w.volume.Size, members: w.members, placed: len(w.volume.Members), hash: clone}
 }
 
-// Rollback cuts the volume back to a checkpoint of the same writer, before
-// [VolumeWriter.Finish] or after it.
-func (w *VolumeWriter) Rollback(c Checkpoint) error {
+// Undo cuts the volume back to where the blob begins, if that is the one whose
+// member was written, or begun to be, last: before [VolumeWriter.Finish] or after
+// it. Else it does nothing.
+func (w *VolumeWriter) Undo(b *Blob) error {
+	c := w.begun
+	if c.blob != b {
+		return nil
+	}
 	w.pause()
-	w.hash = <-c.hash
+	w.begun, w.hash = checkpoint{}, <-c.hash
 	w.volume.Size, w.members, w.volume.Members = c.size, c.members, w.volume.Members[:c.placed]
-	if err := w.file.Truncate(c.size); err != nil {
+	return w.cutBack()
+}
+
+// cutBack makes the file end where the volume does.
+func (w *VolumeWriter) cutBack() error {
+	if err := w.file.Truncate(w.volume.Size); err != nil {
 		return fmt.Errorf("cutting %s back: %w", w.name, err)
 	}
-	if _, err := w.file.Seek(c.size, io.SeekStart); err != nil {
+	if _, err := w.file.Seek(w.volume.Size, io.SeekStart); err != nil {
 		return fmt.Errorf("cutting %s back: %w", w.name, err)
 	}
 	return nil
 }
+
+// Skip leaves out the next member: its blob could not be had.
+func (w *VolumeWriter) Skip() { w.members = w.members[1:] }
 
 // Finish ends the volume and makes its bytes durable. The file stays open and
 // keeps its unfinished name until [VolumeWriter.Commit].
@@ -228,6 +254,51 @@ func (w *VolumeWriter) Finish() error {
 	}
 	if err := w.file.Sync(); err != nil {
 		return fmt.Errorf("syncing %s: %w", w.name, err)
+	}
+	return nil
+}
+
+// ReadBackError says that a medium gives back other bytes than were written.
+type ReadBackError struct {
+	Volume    string
+	Want, Got digest.Digest // Got is empty when it could not be read
+	Err       error
+}
+
+func (e *ReadBackError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("reading %s back: %v", e.Volume, e.Err)
+	}
+	return fmt.Sprintf("reading %s back: the medium gives other bytes than were written: %s instead of %s", e.Volume, e.Got, e.Want)
+}
+
+func (e *ReadBackError) Unwrap() error { return e.Err }
+
+// ReadBack reads a finished volume from the medium, not from what the system
+// keeps of it in memory, and compares: bad and fake flash takes every write.
+// progress is told how many bytes were read. It returns a [*ReadBackError] when
+// they differ or cannot be read.
+func (w *VolumeWriter) ReadBack(ctx context.Context, progress func(int64)) error {
+	name := w.name + partialSuffix
+	want := digest.NewDigest(digest.SHA256, w.hash)
+	if err := w.dir.Uncache(name); err != nil {
+		return fmt.Errorf("reading %s back: %w", w.name, err)
+	}
+	file, size, err := openRegular(w.dir.FS(), name)
+	if err != nil {
+		return &ReadBackError{Volume: w.name, Want: want, Err: err}
+	}
+	sum := sha256.New()
+	r := &watchedReader{ctx: ctx, r: io.NewSectionReader(file, 0, size), progress: progress}
+	_, err = io.CopyBuffer(struct{ io.Writer }{sum}, r, make([]byte, readAhead))
+	if err = errors.Join(err, file.Close()); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &ReadBackError{Volume: w.name, Want: want, Err: err}
+	}
+	if got := digest.NewDigest(digest.SHA256, sum); got != want || size != w.volume.Size {
+		return &ReadBackError{Volume: w.name, Want: want, Got: got}
 	}
 	return nil
 }

@@ -43,6 +43,19 @@ func Needs(prologue *bundle.Prologue) ([]Need, error) {
 	return needs, nil
 }
 
+// inVolumeOrder lists the blobs as they begin in the volumes.
+func inVolumeOrder(plan *bundle.Plan) []*bundle.Blob {
+	blobs := make([]*bundle.Blob, 0, len(plan.Blobs))
+	for n := 1; n <= plan.Volumes; n++ {
+		for _, m := range plan.Members(n) {
+			if m.Start == 0 && m.Extent <= 1 {
+				blobs = append(blobs, m.Blob)
+			}
+		}
+	}
+	return blobs
+}
+
 // Platform returns the platform, OS/ARCH[/VARIANT], of an image that is no
 // index, from its config; empty where the config is no image's, or lies in a
 // volume that is not there.

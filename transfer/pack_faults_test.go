@@ -123,7 +123,7 @@ func TestPackGivesUp(t *testing.T) {
 		return fixtures.Fault{}
 	})
 	dir := newMemoryDir()
-	_, _, err := transfer.Pack(t.Context(), dir, prologue, sources, transfer.PackOptions{Buffer: 64 << 20, Jobs: 1})
+	_, _, err := packInto(t.Context(), dir, prologue, sources, transfer.PackOptions{Buffer: 64 << 20, Jobs: 1})
 	failed := mustAs[*transfer.BlobError](t, err)
 	mustAs[*oci.MismatchError](t, err)
 	for _, says := range []string{big.String(), source.Host() + "/team/big", source.Host() + "/team/big:1"} {
@@ -200,7 +200,7 @@ func safePack(t testing.TB, dir bundle.Dir, prologue *bundle.Prologue, sources t
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	_, _, err = transfer.Pack(t.Context(), dir, prologue, sources, transfer.PackOptions{Buffer: 64 << 20})
+	_, _, err = packInto(t.Context(), dir, prologue, sources, transfer.PackOptions{Buffer: 64 << 20})
 	return err
 }
 
@@ -215,7 +215,7 @@ func TestPackFullMedium(t *testing.T) {
 		}
 		return operation == "write" && written > 20
 	}
-	_, _, err := transfer.Pack(t.Context(), dir, prologue, o.sources(), transfer.PackOptions{})
+	_, _, err := packInto(t.Context(), dir, prologue, o.sources(), transfer.PackOptions{})
 	if !errors.Is(err, errMedium) {
 		t.Errorf("got %v", err)
 	}
@@ -240,7 +240,7 @@ func TestPackCancel(t *testing.T) {
 			dir := newMemoryDir()
 			done := make(chan error)
 			go func() {
-				_, _, err := transfer.Pack(ctx, dir, prologue, o.sources(), transfer.PackOptions{Buffer: 100_000, Progress: func(e transfer.Event) {
+				_, _, err := packInto(ctx, dir, prologue, o.sources(), transfer.PackOptions{Buffer: 100_000, Progress: func(e transfer.Event) {
 					if e.Kind == transfer.BytesMoved {
 						moved += e.Bytes
 					}
@@ -272,7 +272,7 @@ func TestPackCancelIsPrompt(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var moved int64
-		_, _, err := transfer.Pack(ctx, newMemoryDir(), prologue, o.sources(), transfer.PackOptions{Buffer: 64 << 20, Jobs: 64, Progress: func(e transfer.Event) {
+		_, _, err := packInto(ctx, newMemoryDir(), prologue, o.sources(), transfer.PackOptions{Buffer: 64 << 20, Jobs: 64, Progress: func(e transfer.Event) {
 			if e.Kind != transfer.BytesMoved {
 				return
 			}
@@ -300,7 +300,7 @@ func TestPackConnectionFails(t *testing.T) {
 			return fixtures.Fault{}
 		})
 		dir := newMemoryDir()
-		_, _, err := transfer.Pack(t.Context(), dir, prologue, sources, transfer.PackOptions{})
+		_, _, err := packInto(t.Context(), dir, prologue, sources, transfer.PackOptions{})
 		failed := mustAs[*transfer.BlobError](t, err)
 		if failed.Where != source.Host()+"/team/big" || !strings.Contains(failed.Image, "team/big") {
 			t.Errorf("fault %d: %v", kind, err)

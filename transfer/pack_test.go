@@ -42,11 +42,11 @@ const smallVolume = 120_000
 func mustPack(t testing.TB, sources transfer.Sources, prologue *bundle.Prologue, o transfer.PackOptions) map[string]string {
 	t.Helper()
 	dir := newMemoryDir()
-	if _, _, err := transfer.Pack(t.Context(), dir, prologue, sources, o); err != nil {
+	if _, _, err := packInto(t.Context(), dir, prologue, sources, o); err != nil {
 		t.Fatal(err)
 	}
-	if len(dir.final()) != len(dir.files) {
-		t.Errorf("unfinished files are left: %v", slices.Sorted(maps.Keys(dir.files)))
+	if len(dir.final()) != len(dir.Files()) {
+		t.Errorf("unfinished files are left: %v", slices.Sorted(maps.Keys(dir.Files())))
 	}
 	return dir.final()
 }
@@ -96,7 +96,7 @@ func TestPackEvents(t *testing.T) {
 	prologue := plan(t, o.sources(), "source.example", smallVolume, transfer.SelectOptions{}, packed()...)
 	var moved, total int64
 	var volumes []string
-	inventory, id, err := transfer.Pack(t.Context(), newMemoryDir(), prologue, o.sources(), transfer.PackOptions{Progress: func(e transfer.Event) {
+	inventory, id, err := packInto(t.Context(), newMemoryDir(), prologue, o.sources(), transfer.PackOptions{Progress: func(e transfer.Event) {
 		switch e.Kind {
 		case transfer.BytesMoved:
 			moved += e.Bytes
@@ -136,10 +136,10 @@ func TestPackNamesVolumesEarly(t *testing.T) {
 		return r
 	}
 	dir := newMemoryDir()
-	_, _, err := transfer.Pack(t.Context(), dir, prologue, o.sources(), transfer.PackOptions{})
+	_, _, err := packInto(t.Context(), dir, prologue, o.sources(), transfer.PackOptions{})
 	mustAs[*transfer.BlobError](t, err)
 	if _, ok := dir.final()[prologue.Plan().VolumeName(1)]; !ok {
-		t.Errorf("volume 1 is whole and has no final name: %v", slices.Sorted(maps.Keys(dir.files)))
+		t.Errorf("volume 1 is whole and has no final name: %v", slices.Sorted(maps.Keys(dir.Files())))
 	}
 }
 
@@ -203,7 +203,7 @@ func TestPackRefusesOccupiedDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = transfer.Pack(t.Context(), dir, prologue, sources, transfer.PackOptions{})
+		_, _, err = packInto(t.Context(), dir, prologue, sources, transfer.PackOptions{})
 		if occupied := mustAs[*transfer.OccupiedError](t, err); occupied.Name != name || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -233,7 +233,7 @@ func TestPackIntoUsedDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	if _, _, err := transfer.Pack(t.Context(), dir, prologue, o.sources(), transfer.PackOptions{}); err != nil {
+	if _, _, err := packInto(t.Context(), dir, prologue, o.sources(), transfer.PackOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	got := files(t, path)
@@ -254,16 +254,17 @@ func TestPackNeedsRoom(t *testing.T) {
 		need += size
 	}
 	dir := newMemoryDir()
-	dir.free = need - 1
-	_, _, err := transfer.Pack(t.Context(), dir, prologue, sources, transfer.PackOptions{})
+	dir.Capacity = need - 1
+	_, _, err := packInto(t.Context(), dir, prologue, sources, transfer.PackOptions{})
 	if space := mustAs[*transfer.SpaceError](t, err); space.Need != need || space.Free != need-1 {
 		t.Errorf("got %+v, want %d", space, need)
 	}
-	if stats := source.Stats(); stats.Requests["GET blob"] > 0 || len(dir.files) > 0 {
-		t.Errorf("%v, files %v", stats.Requests, dir.files)
+	if stats := source.Stats(); stats.Requests["GET blob"] > 0 || len(dir.Files()) > 0 {
+		t.Errorf("%v, files %v", stats.Requests, dir.Files())
 	}
-	dir.free = need
-	if _, _, err := transfer.Pack(t.Context(), dir, prologue, sources, transfer.PackOptions{}); err != nil {
+	dir = newMemoryDir()
+	dir.Capacity = need
+	if _, _, err := packInto(t.Context(), dir, prologue, sources, transfer.PackOptions{}); err != nil {
 		t.Errorf("just enough room: %v", err)
 	}
 	var used int64

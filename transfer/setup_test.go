@@ -89,6 +89,15 @@ func plan(t testing.TB, sources transfer.Sources, host string, volumeSize int64,
 	return prologue
 }
 
+// packInto packs onto one medium.
+func packInto(ctx context.Context, dir bundle.Dir, prologue *bundle.Prologue, sources transfer.Sources, o transfer.PackOptions) (*bundle.Inventory, digest.Digest, error) {
+	packed, err := transfer.Pack(ctx, []transfer.Output{{Name: "stick", Dir: dir}}, prologue, sources, o)
+	if err != nil {
+		return nil, "", err
+	}
+	return packed.Inventory, packed.Bundle, nil
+}
+
 // origin is a registry by call: it serves images under any host, and can be told
 // to go wrong.
 type origin struct {

@@ -61,15 +61,17 @@ type Sources struct {
 // set. Functions that take events are called from several goroutines at once.
 type Event struct {
 	Kind EventKind
-	// Bytes went by since the last event, for BytesMoved and BytesSkipped;
-	// the size of the volume for VolumeWritten.
+	// Bytes went by since the last event, for BytesMoved, BytesSkipped and
+	// BytesChecked; the size of the volume for VolumeWritten and VolumeKept; what
+	// is to be done for Checking, Writing and ReadingBack; what is kept for
+	// VolumeContinued.
 	Bytes int64
-	// Volume is a volume's name.
-	Volume string
+	// Volume is a volume's name, Where the medium on which it lies.
+	Volume, Where string
 	// Image is an image's reference, Destination where it went.
 	Image, Destination string
 	Digest             digest.Digest
-	// Err says what is wrong, for BlobRefetched.
+	// Err says what is wrong, for VolumeDamaged, BlobRefetched and BlobLeftOut.
 	Err error
 }
 
@@ -78,13 +80,22 @@ type EventKind int
 
 // The kinds of events.
 const (
-	ImageResolved EventKind = iota + 1 // an image's manifests are read
-	BytesMoved                         // bytes were written to a volume, or read from one to be pushed
-	BytesSkipped                       // bytes need not be moved: the registry has them
-	VolumeWritten                      // a volume has its final name
-	BlobRefetched                      // a blob had the wrong digest and is fetched again
-	ImageComplete                      // an image is in the registry, under its tag
-	ImageReplaced                      // an image's tag named something else before, Digest
+	ImageResolved   EventKind = iota + 1 // an image's manifests are read
+	BytesMoved                           // bytes were written to a volume, or read from one to be pushed
+	BytesSkipped                         // bytes need not be moved: the registry has them
+	BytesChecked                         // bytes of an earlier run, or just written, were read
+	Checking                             // what stands on media is going to be read
+	Writing                              // what is missing is going to be written
+	VolumeKept                           // a volume of an earlier run is whole
+	VolumeContinued                      // an unfinished volume of an earlier run is gone on with
+	VolumeDamaged                        // a volume of an earlier run is damaged and is made again
+	VolumeWritten                        // a volume has its final name
+	ReadingBack                          // a volume is going to be read from the medium, Bytes long
+	MediumLeft                           // a medium is given up, Err says why
+	BlobRefetched                        // a blob had the wrong digest and is fetched again
+	BlobLeftOut                          // a blob could not be had and is left out
+	ImageComplete                        // an image is in the registry, under its tag
+	ImageReplaced                        // an image's tag named something else before, Digest
 )
 
 func tell(f func(Event), e Event) {

@@ -213,7 +213,7 @@ func TestUnpackInconsistentBundle(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer dir.Close()
-		if _, _, err := transfer.Pack(t.Context(), dir, prologue, source.sources(), transfer.PackOptions{}); err != nil {
+		if _, _, err := packInto(t.Context(), dir, prologue, source.sources(), transfer.PackOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		site := serve(t, fixtures.Options{})

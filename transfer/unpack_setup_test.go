@@ -30,7 +30,7 @@ func makeBundle(t testing.TB, volumeSize int64, o transfer.SelectOptions, images
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	if _, _, err := transfer.Pack(t.Context(), dir, prologue, source.sources(), transfer.PackOptions{}); err != nil {
+	if _, _, err := packInto(t.Context(), dir, prologue, source.sources(), transfer.PackOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -254,7 +254,7 @@ func TestUnpackNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	if _, _, err := transfer.Pack(t.Context(), dir, prologue, sources, transfer.PackOptions{}); err != nil {
+	if _, _, err := packInto(t.Context(), dir, prologue, sources, transfer.PackOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	site.ResetStats()

@@ -37,6 +37,14 @@ type window struct {
 	idle   [][]byte // buffers of full size
 }
 
+// piece is a part of a blob that is to be fetched; bytes.
+type piece struct {
+	blob         *bundle.Blob
+	offset, size int64
+}
+
+func (p piece) end() int64 { return p.offset + p.size }
+
 // openFunc opens length bytes of a blob at offset, as [Ranger] does.
 type openFunc func(ctx context.Context, b *bundle.Blob, offset, length int64) (io.ReadCloser, bool, error)
 
@@ -49,10 +57,10 @@ type segment struct {
 	err          error
 }
 
-// newWindow begins to fetch the blobs in their order, with at most buffer bytes
-// between the network and the reader. The caller reads each blob to its end and
+// newWindow begins to fetch the pieces in their order, with at most buffer bytes
+// between the network and the reader. The caller reads each piece to its end and
 // closes the window.
-func newWindow(ctx context.Context, open openFunc, blobs []*bundle.Blob, buffer int64, jobs int) *window {
+func newWindow(ctx context.Context, open openFunc, pieces []piece, buffer int64, jobs int) *window {
 	ctx, cancel := context.WithCancel(ctx)
 	// With a small buffer the segments are small too, so that there are several.
 	size := min(max(buffer/int64(2*jobs), 64<<10), maxSegment, buffer)
@@ -64,8 +72,8 @@ func newWindow(ctx context.Context, open openFunc, blobs []*bundle.Blob, buffer 
 	w.wait.Go(func() {
 		defer close(w.queue)
 		ranges := make(map[string]bool)
-		for _, b := range blobs {
-			if !w.fetchBlob(ctx, b, ranges) {
+		for _, p := range pieces {
+			if !w.fetchPiece(ctx, p, ranges) {
 				return
 			}
 		}
@@ -79,24 +87,24 @@ func (w *window) Close() {
 	w.wait.Wait()
 }
 
-// fetchBlob queues the segments of a blob and begins to fetch each. Only here is
-// room taken, in order.
-func (w *window) fetchBlob(ctx context.Context, b *bundle.Blob, ranges map[string]bool) bool {
-	key := rangeKey(b.Origin)
-	known, asked := ranges[key], b.Size <= w.segment || b.Origin.URLs != nil
+// fetchPiece queues the segments of a piece and begins to fetch each. Only here
+// is room taken, in order.
+func (w *window) fetchPiece(ctx context.Context, p piece, ranges map[string]bool) bool {
+	b, key := p.blob, rangeKey(p.blob.Origin)
+	known, asked := ranges[key], p.size <= w.segment || b.Origin.URLs != nil
 	if _, ok := ranges[key]; ok {
 		asked = true
 	}
 	if b.Origin.URLs != nil {
 		known = false
 	}
-	for offset := int64(0); offset < b.Size; {
-		s, ok := w.queueSegment(ctx, b, offset)
+	for offset := p.offset; offset < p.end(); {
+		s, ok := w.queueSegment(ctx, p, offset)
 		if !ok {
 			return false
 		}
 		offset += s.size
-		if !asked || !known && b.Size > w.segment {
+		if !asked || !known && p.size > w.segment {
 			// The first answer says whether this place honours ranges. One that
 			// does not sends the whole blob, which is then read as one stream.
 			r, ranged, err := w.open(ctx, b, s.offset, s.size)
@@ -105,7 +113,7 @@ func (w *window) fetchBlob(ctx context.Context, b *bundle.Blob, ranges map[strin
 				ranges[key] = ranged
 			}
 			if err == nil && !ranged {
-				return w.stream(ctx, b, r, s)
+				return w.stream(ctx, p, r, s)
 			}
 			w.fetch(ctx, s, func() (io.ReadCloser, error) { return r, err })
 			continue
@@ -119,8 +127,8 @@ func (w *window) fetchBlob(ctx context.Context, b *bundle.Blob, ranges map[strin
 }
 
 // queueSegment waits for room and a connection for the next segment.
-func (w *window) queueSegment(ctx context.Context, b *bundle.Blob, offset int64) (*segment, bool) {
-	s := &segment{offset: offset, size: min(w.segment, b.Size-offset), done: make(chan struct{})}
+func (w *window) queueSegment(ctx context.Context, p piece, offset int64) (*segment, bool) {
+	s := &segment{offset: offset, size: min(w.segment, p.end()-offset), done: make(chan struct{})}
 	if w.room.Acquire(ctx, s.size) != nil {
 		return nil, false
 	}
@@ -151,9 +159,9 @@ func (w *window) fetch(ctx context.Context, s *segment, open func() (io.ReadClos
 	})
 }
 
-// stream fills the segments of a blob one after another from one reader, which
+// stream fills the segments of a piece one after another from one reader, which
 // it closes. first is already queued.
-func (w *window) stream(ctx context.Context, b *bundle.Blob, r io.ReadCloser, first *segment) bool {
+func (w *window) stream(ctx context.Context, p piece, r io.ReadCloser, first *segment) bool {
 	fill := make(chan *segment)
 	w.wait.Go(func() {
 		// What was needed is read then, or an error is told already.
@@ -165,7 +173,7 @@ func (w *window) stream(ctx context.Context, b *bundle.Blob, r io.ReadCloser, fi
 				_, err := io.ReadFull(r, s.data)
 				failed = noEOF(err)
 			}
-			if s.err = failed; s.offset+s.size == b.Size {
+			if s.err = failed; s.offset+s.size == p.end() {
 				end() // before the connection counts as free
 			}
 			close(s.done)
@@ -174,8 +182,8 @@ func (w *window) stream(ctx context.Context, b *bundle.Blob, r io.ReadCloser, fi
 	})
 	defer close(fill)
 	fill <- first
-	for offset := first.size; offset < b.Size; {
-		s, ok := w.queueSegment(ctx, b, offset)
+	for offset := first.offset + first.size; offset < p.end(); {
+		s, ok := w.queueSegment(ctx, p, offset)
 		if !ok {
 			return false
 		}
@@ -216,9 +224,9 @@ func (w *window) release(s *segment) {
 	w.room.Release(s.size)
 }
 
-// blob returns the reader of the next blob. It gives size bytes and is read to
+// next returns the reader of the next piece. It gives size bytes and is read to
 // its end before the next one is asked for.
-func (w *window) blob(ctx context.Context, size int64) io.Reader {
+func (w *window) next(ctx context.Context, size int64) io.Reader {
 	return &windowReader{ctx: ctx, window: w, left: size}
 }
 

@@ -155,7 +155,7 @@ func (c *checker) quick(v *bundle.VolumeFile) {
 	located, err := c.bundle.Locate(v)
 	if damage := (*bundle.DamageError)(nil); errors.As(err, &damage) {
 		c.add(damage)
-		for _, m := range c.bundle.Prologue.Plan().Members(v.Number)[len(located):] {
+		for _, m := range c.bundle.Unlocated(v) {
 			c.bad[m.Blob.Digest] = true
 		}
 		return

@@ -30,6 +30,11 @@ over() { # the verdict
 id() { local line; line=$(openssl dgst -sha256 -r <"$1") && echo "sha256:${line%% *}"; }
 size() { stat -L -c %s -- "$1"; }
 query() { jq -r "$@" 2>>"$tmp/broken" || echo "jq does not understand ${*: -1}" >>"$tmp/broken"; } # often in a subshell
+both() { # QUERY over $p, the plan, $i, the inventory, and $lacks, what no volume holds though the plan gives it a place
+	jq -nr --slurpfile plans "$plan" --slurpfile inventories inventory.json '$plans[0] as $p | $inventories[0] as $i
+		| [($i.missing // [])[($p.missing // [] | length):][] | .digest // "-"] as $lacks | '"$1" 2>>"$tmp/broken" ||
+		echo "jq does not understand $plan and inventory.json" >>"$tmp/broken"
+}
 cut() { dd if="$1" iflag=skip_bytes,count_bytes skip="$2" count="$3" bs=64K status=none; } # FILE OFFSET LENGTH
 
 # The stored size of content, by the formula of FORMAT.md.
@@ -111,10 +116,24 @@ done
 [ "$findings" = "$known" ] || over
 plan_id=$(id "$plan")
 [[ $(<README.txt) = *"Bundle ID: $(id inventory.json)"* ]] || finding "README.txt does not state the bundle ID"
-query '{images, blobs: [.blobs[] | {digest, mediaType, size}], manifests: [.manifests[] | {digest, mediaType, size}]}
+query '{images: [.images[] | del(.incomplete)], blobs: [.blobs[] | {digest, mediaType, size}], manifests: [.manifests[] | {digest, mediaType, size}]}
 	| tojson' "$plan" inventory.json >"$tmp/same"
 { read -r one && read -r other; } <"$tmp/same"
 [ "$one" = "$other" ] || finding "plan and inventory state different contents"
+while read -r line; do finding "$line"; done < <(both '
+	($i.missing // [] | select(.[:($p.missing // [] | length)] != ($p.missing // [])) | "the inventory does not lack what the plan lacks"),
+	((($p.missing // []) + ($i.missing // []))[] | select(((.digest or .image) and (.reason | test("^[ -~]{1,500}$"))) | not) |
+		"missing: \(tojson)")')
+while read -r line; do finding "$line"; done < <(both '
+	($lacks | group_by(.)[] | select(length > 1) | "\(.[0]) is missing twice"),
+	($lacks - [$p.blobs[] | select(.held | not) | .digest] | .[] | "\(.) is missing and has no place in the plan"),
+	($p.blobs[] | select([.volume, .extents, .held | select(.)] | length != 1) | "\(.digest) has not one place in the plan"),
+	($p.blobs[] | select((.held // 1) > ($p.held // [1] | length)) | "\(.digest) is held with no image")')
+declare -A left_out=() lacks=()
+while read -r digest why; do
+	left_out[$digest]=1
+	[ "$why" = held ] || lacks[$digest]=1
+done < <(both '($p.blobs[] | select(.held) | "\(.digest) held"), ($lacks[] | "\(.) lacking")')
 read -r count volume_size < <(query '"\(.volumes) \(.volumeSize)"' "$plan")
 query '.plan, (.volumes[] | "\(.number) \(.name) \(.size) \(.digest)")' inventory.json >"$tmp/volumes"
 { read -r stated && mapfile -t volumes; } <"$tmp/volumes"
@@ -123,10 +142,10 @@ query '.plan, (.volumes[] | "\(.number) \(.name) \(.size) \(.digest)")' inventor
 
 # 2. The volumes.
 prologue=$(query '"oci-layout", "index.json", "satchel/plan.json", ("blobs/sha256/" + .manifests[].digest[7:])' "$plan")
-query '.blobs[] | . as $b
+both '$p.blobs[] | select(.held or (.digest | IN($lacks[])) | not) | . as $b
 	| if .volume then "\(.volume) \(.digest) 0 \(.size) \(.compress) blobs/sha256/\(.digest[7:])"
 	  else (.extents | to_entries[] | .key as $k | "\(.value.volume) \($b.digest) \([$b.extents[:$k][].size] | add // 0)" +
-		" \(.value.size) \($b.compress) satchel/extents/sha256-\($b.digest[7:]).\("000\($k + 1)"[-4:])") end' "$plan" >"$tmp/all-planned"
+		" \(.value.size) \($b.compress) satchel/extents/sha256-\($b.digest[7:]).\("000\($k + 1)"[-4:])") end' >"$tmp/all-planned"
 query '.volumes[] | .number as $n | .members[] | "\($n) \(.digest) \(.start // 0) \(.size) \(.offset) \(.length)"' \
 	inventory.json >"$tmp/all-placed"
 of() { while read -r number rest; do [ "$number" != "$1" ] || echo "$rest"; done; } # VOLUME
@@ -200,15 +219,22 @@ for first in "$layout"/satchel/extents/*.0001; do
 	hash=${hash%.0001}
 	cat "$layout/satchel/extents/sha256-$hash".* >"$layout/blobs/sha256/$hash"
 done
+declare -A stated_size=()
 query '(.blobs + .manifests)[] | "\(.digest) \(.size)"' inventory.json >"$tmp/contents"
 while read -r digest bytes; do
 	blob=$layout/blobs/sha256/${digest#sha256:}
+	stated_size[$digest]=$bytes
+	if [ -n "${left_out[$digest]:-}" ]; then
+		[ ! -f "$blob" ] || finding "blob $digest is there, and should be left out"
+		continue
+	fi
 	[ -f "$blob" ] || { finding "blob $digest is missing"; continue; }
 	[ "$(size "$blob")" = "$bytes" ] || finding "blob $digest has $(size "$blob") bytes, not $bytes"
 	[ "$(id "$blob")" = "$digest" ] || finding "blob $digest has digest $(id "$blob")"
 done <"$tmp/contents"
 blobs=("$layout"/blobs/sha256/*)
-[ ${#blobs[@]} = "$(wc -l <"$tmp/contents")" ] || finding "${#blobs[@]} blobs, the inventory has $(wc -l <"$tmp/contents")"
+wanted=$(($(wc -l <"$tmp/contents") - ${#left_out[@]}))
+[ ${#blobs[@]} = "$wanted" ] || finding "${#blobs[@]} blobs, the inventory has $wanted"
 
 # 4. The graph, from index.json down to the last layer.
 jq -cS . "$layout/index.json" 2>"$tmp/jq" | cmp -s - "$layout/index.json" || finding "index.json is not canonical JSON"
@@ -228,8 +254,15 @@ done < <(query 'input_filename + " " + (
 	(.manifests[]? | if .mediaType | test("[.]manifest([.]list)?[.]|[.]image[.]index[.]") then "manifest" else "blob" end
 		+ " \(.digest) \(.size) \(.mediaType)"),
 	((.config // empty), .layers[]? | "blob \(.digest) \(.size) \(.mediaType // "-")"))' "${manifests[@]}" </dev/null)
-descend() { # DEPTH SPARSE DIGEST SIZE TYPE KIND
+declare -A first=() named=()
+descend() { # DEPTH SPARSE DIGEST SIZE TYPE KIND, for $number, the image's; notes whether it is $incomplete
 	local hash=${3#sha256:} child
+	[ "$6" != blob ] || first[$3]=${first[$3]:-$number}
+	if [ "$6" = blob ] && [ -n "${left_out[$3]:-}" ]; then
+		[ "${stated_size[$3]}" = "$4" ] || finding "blob $3 has not the $4 bytes that its parent says"
+		[ -z "${lacks[$3]:-}" ] || incomplete=true
+		return
+	fi
 	if [ ! -f "$layout/blobs/sha256/$hash" ]; then
 		[ "$2:$6" = true:manifest ] || finding "$6 $3 is missing"
 		return
@@ -246,8 +279,21 @@ descend() { # DEPTH SPARSE DIGEST SIZE TYPE KIND
 		[ -z "$child" ] || descend $(($1 + 1)) "$2" $child
 	done <<<"${children[$hash]:-}"
 }
-query '.images[] | "\(.sparse // false) \(.root.digest) \(.root.size) \(.root.mediaType) image"' inventory.json >"$tmp/images"
-while read -r sparse digest bytes type kind; do
-	descend 1 "$sparse" "$digest" "$bytes" "$type" "$kind"
+while read -r reference; do named[$reference]=true; done < <(query '.missing[]? | .image // empty' inventory.json)
+query '.images[] | "\(.sparse // false) \(.root.digest) \(.root.size) \(.root.mediaType) \(.incomplete // false) \(.reference)"' \
+	inventory.json >"$tmp/images"
+number=0 references=()
+while read -r sparse digest bytes type stated reference; do
+	number=$((number + 1)) incomplete=${named[$reference]:-false}
+	references[number]=$reference
+	descend 1 "$sparse" "$digest" "$bytes" "$type" image
+	[ "$incomplete" = "$stated" ] || finding "image $reference is incomplete: $incomplete, the inventory says $stated"
 done <"$tmp/images"
+query '.blobs[] | "\(.digest) \(.image // 0)"' inventory.json >"$tmp/needed"
+while read -r digest stated; do
+	[ "${first[$digest]:-0}" = "$stated" ] || finding "blob $digest is needed first by image ${first[$digest]:-0}, the inventory says $stated"
+done <"$tmp/needed"
+while read -r digest image; do
+	[ "$image" = "${references[${first[$digest]:-0}]:--}" ] || finding "blob $digest is missing for $image, which is not the first image that needs it"
+done < <(both '($i.missing // [])[($p.missing // [] | length):][] | "\(.digest) \(.image // "-")"')
 over

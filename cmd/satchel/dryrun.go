@@ -25,14 +25,35 @@ type plannedBundle struct {
 	Name   string `json:"name"`
 	Plan   string `json:"plan"`
 	Images int    `json:"images"`
-	// Blobs counts each once, Bytes are theirs; Shared is what packing each
-	// image by itself would add.
-	Blobs      int             `json:"blobs"`
-	Bytes      int64           `json:"bytes"`
-	Shared     int64           `json:"shared"`
+	// Blobs are those in the volumes, each once, and Bytes are theirs; Shared is
+	// what packing each image by itself would add.
+	Blobs  int   `json:"blobs"`
+	Bytes  int64 `json:"bytes"`
+	Shared int64 `json:"shared"`
+	// Size is that of all volumes in bytes.
 	Size       int64           `json:"size"`
 	VolumeSize int64           `json:"volumeSize"`
 	Volumes    []plannedVolume `json:"volumes"`
+	// Held is what is left out because the site has it; absent when nothing is.
+	Held *heldBlobs `json:"held,omitempty"`
+	// Missing is what the source does not have and the bundle will lack.
+	Missing []bundle.Missing `json:"missing,omitempty"`
+}
+
+// heldBlobs is what a bundle leaves out because the site has it.
+type heldBlobs struct {
+	Blobs int   `json:"blobs"`
+	Bytes int64 `json:"bytes"`
+	// Bundles are those that must have been unpacked at the site before.
+	Bundles []heldBundle `json:"bundles"`
+}
+
+// heldBundle is a bundle that another leans on.
+type heldBundle struct {
+	Name string `json:"name"`
+	// Bundle is the bundle ID, empty where it is not known; Plan the plan ID.
+	Bundle string `json:"bundle,omitempty"`
+	Plan   string `json:"plan"`
 }
 
 func showPlan(out *output, prologue *bundle.Prologue) error {
@@ -51,15 +72,28 @@ func showPlan(out *output, prologue *bundle.Prologue) error {
 		complete += len(v.Complete)
 		out.printf("%-40s %16s %8d %16d\n", v.Name, mark+decimal(v.Size), v.Blobs, complete)
 	}
-	out.printf("\n%d images, %d blobs of %s, each once; %s are shared between images\n",
-		p.Images, p.Blobs, human(p.Bytes), human(p.Shared))
-	if len(p.Volumes) == 1 {
-		out.printf("1 volume, %s bytes in all\n", decimal(p.Size))
-	} else {
-		out.printf("%d volumes, %s bytes in all\n", len(p.Volumes), decimal(p.Size))
-	}
+	out.printf("\n%s, %s of %s, each once; %s are shared between images\n",
+		count(p.Images, "image"), count(p.Blobs, "blob"), human(p.Bytes), human(p.Shared))
+	out.printf("%s, %s bytes in all\n", count(len(p.Volumes), "volume"), decimal(p.Size))
 	if atMost {
 		out.printf("\"at most\": the volume holds layers that are compressed while they are written\n")
+	}
+	if p.Held != nil {
+		out.printf("left out: %s of %s that the site has; it must have unpacked before:\n", count(p.Held.Blobs, "blob"), human(p.Held.Bytes))
+		for _, b := range p.Held.Bundles {
+			if b.Bundle != "" {
+				out.printf("  %s, bundle ID %s\n", b.Name, b.Bundle)
+			} else {
+				out.printf("  %s, plan ID %s\n", b.Name, b.Plan)
+			}
+		}
+	}
+	for _, m := range p.Missing {
+		what := m.Image
+		if m.Digest != "" {
+			what += ", " + string(m.Digest)
+		}
+		out.printf("missing: %s: %s\n", what, m.Reason)
 	}
 	out.printf("plan ID %s\n", p.Plan)
 	return out.json(p)
@@ -68,8 +102,7 @@ func showPlan(out *output, prologue *bundle.Prologue) error {
 func describe(prologue *bundle.Prologue) (*plannedBundle, error) {
 	plan := prologue.Plan()
 	p := &plannedBundle{
-		Name: plan.Name, Plan: string(prologue.PlanID()), Images: len(plan.Images),
-		Blobs: len(plan.Blobs), VolumeSize: plan.VolumeSize,
+		Name: plan.Name, Plan: string(prologue.PlanID()), Images: len(plan.Images), VolumeSize: plan.VolumeSize, Missing: plan.Missing,
 	}
 	sizes, atMost := prologue.VolumeSizes()
 	for i, size := range sizes {
@@ -79,19 +112,39 @@ func describe(prologue *bundle.Prologue) (*plannedBundle, error) {
 		})
 		p.Size += size
 	}
+	held := heldBlobs{Bundles: []heldBundle{}}
 	for i := range plan.Blobs {
-		p.Bytes += plan.Blobs[i].Size
+		if b := &plan.Blobs[i]; b.Held != 0 {
+			held.Blobs++
+			held.Bytes += b.Size
+		} else {
+			p.Blobs++
+			p.Bytes += b.Size
+		}
+	}
+	for _, h := range plan.Held {
+		b := heldBundle{Name: h.Name, Bundle: string(h.Bundle), Plan: string(h.Plan)}
+		if !slices.Contains(held.Bundles, b) {
+			held.Bundles = append(held.Bundles, b)
+		}
+	}
+	if held.Blobs > 0 {
+		p.Held = &held
 	}
 	needs, err := transfer.Needs(prologue)
 	if err != nil {
 		return nil, err
 	}
+	incomplete := prologue.Incomplete(plan.Missing)
 	for i, need := range needs {
 		p.Shared += need.Bytes
+		if incomplete[i] {
+			continue
+		}
 		last := &p.Volumes[slices.Max(append([]int{1}, need.Volumes...))-1]
 		last.Complete = append(last.Complete, plan.Images[i].Reference)
 	}
-	p.Shared -= p.Bytes
+	p.Shared -= p.Bytes + held.Bytes
 	return p, nil
 }
 

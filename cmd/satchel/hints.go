@@ -27,16 +27,27 @@ func hintFor(err error) string {
 		damage   *bundle.DamageError
 		mixed    *bundle.MixedError
 		dns      *net.DNSError
+		noMedium *noMediumError
+		readBack *bundle.ReadBackError
+		encoder  *bundle.EncoderError
 	)
 	switch {
 	case errors.As(err, &prologue):
 		return fmt.Sprintf("use --volume-size %d or more, or pack fewer images into one bundle", prologue.Smallest)
+	case errors.As(err, &noMedium):
+		return noMedium.hint()
+	case errors.As(err, &readBack):
+		return "the medium is bad or a fake: use another one; pack with --plan of what is there goes on"
+	case errors.As(err, &encoder):
+		return "use the satchel that made the plan"
+	case errors.Is(err, errOtherSettings):
+		return "name the images and settings as before to go on with it, choose another directory with -o, or pack by its plan with --plan"
 	case errors.As(err, &space):
-		return "free some room, choose another directory with -o, or pack fewer images; --dry-run shows the sizes"
+		return "free some room, name more media with -o, use --span to change media in one drive, or pack fewer images; --dry-run shows the sizes"
 	case errors.Is(err, bundle.ErrLocked):
 		return "wait for it, or choose another directory with -o"
 	case errors.As(err, &occupied):
-		return "choose an empty directory with -o; to make the same bundle again, delete the old files first"
+		return "choose an empty directory with -o, or delete what is not needed any more"
 	case errors.As(err, &sparse):
 		return "pack without --sparse, or let the registry accept sparse indexes (distribution 3: validation.manifests.indexes.platforms: none)"
 	case errors.As(err, &version):
@@ -80,7 +91,7 @@ func statusFor(err error) int {
 	switch {
 	case errors.As(err, &damage), errors.Is(err, verify.ErrDamage):
 		return exitDamage
-	case errors.As(err, &missing), errors.Is(err, verify.ErrMissing):
+	case errors.As(err, &missing), errors.Is(err, verify.ErrMissing), errors.Is(err, transfer.ErrNoMedium):
 		return exitMissing
 	}
 	return exitFailed
@@ -90,7 +101,7 @@ func statusFor(err error) int {
 func interruptedHint(command string) string {
 	switch command {
 	case "pack":
-		return "finished volumes are whole, but pack begins anew: delete what it wrote, or choose another directory with -o"
+		return "run the same command again: what is whole on the media is kept, and it goes on from there"
 	case "unpack":
 		return "run the same command again; what is in the registry stays and is not sent again"
 	}

@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"bundle":       {"oci"},
 	"verify":       {"oci", "bundle"},
 	"transfer":     {"oci", "bundle"},
-	"fixtures":     {"oci"},
+	"fixtures":     {"oci", "bundle"},
 	"cmd/satchel":  {"oci", "oci/registry", "oci/layout", "bundle", "verify", "transfer"},
 	"cmd/demo":     {"oci", "oci/registry", "oci/layout", "bundle", "verify", "transfer", "fixtures"},
 }
@@ -192,7 +192,7 @@ func TestImportRules(t *testing.T) {
 		{"oci/registry", `import _ "github.com/containers/image/v5/types"`, ""},
 		{"oci/layout", `import _ "satchel/oci/registry"`, "import satchel/oci/registry"},
 		{"oci/layout", `import _ "github.com/opencontainers/umoci/oci/cas/dir"`, ""},
-		{"fixtures", `import _ "satchel/bundle"`, "import satchel/bundle"},
+		{"fixtures", `import _ "satchel/transfer"`, "import satchel/transfer"},
 		{"cmd/satchel", `import _ "satchel/fixtures"`, "import satchel/fixtures"},
 		{"cmd/satchel", `import (_ "satchel/oci/layout"; _ "github.com/spf13/pflag"; _ "log")`, ""},
 		{"cmd/demo", `import _ "satchel/fixtures"`, ""},

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
+	"errors"
 	"regexp"
-	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -17,14 +17,26 @@ import (
 type packFlags struct {
 	remote     remoteFlags
 	out        *output
-	dir, name  string
+	dirs       []string
+	name       string
 	imagesFile []string
 	platforms  []string
 	sparse     bool
 	foreign    bool
+	have       []string
+	topUp      string
 	dryRun     bool
+	planOut    string
+	plan       string
+	only       volumeNumbers
+	span       bool
+	keepGoing  bool
+	skip       bool
+	readBack   bool
 	volumeSize byteSize
 	buffer     byteSize
+
+	flags *pflag.FlagSet
 }
 
 func packCommand() command {
@@ -33,15 +45,28 @@ func packCommand() command {
 		about: "REF is an image in a registry, REPOSITORY:TAG, REPOSITORY@DIGEST or both, with or\n" +
 			"without docker:// before it; or one in an OCI image layout, oci:DIR:NAME, with\n" +
 			"=REPOSITORY:TAG behind it unless NAME is a full reference. All platforms are packed\n" +
-			"unless --platform chooses.",
+			"unless --platform chooses.\n\n" +
+			"The same command again goes on where an interrupted one stopped: what is whole on the\n" +
+			"media is kept, and tags are not resolved again. With --plan no REF is named, only\n" +
+			"oci:DIR for the local sources that the plan needs.",
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
 			f := &packFlags{
+				flags:      flags,
 				volumeSize: byteSize{media: true, bytes: mediaSizes()[0].size, name: mediaSizes()[0].name},
 				buffer:     byteSize{bytes: transfer.DefaultBuffer, name: "256MiB"},
 			}
-			flags.StringVarP(&f.dir, "output", "o", ".", "`DIR` for the volumes, which must exist")
+			flags.StringArrayVarP(&f.dirs, "output", "o", []string{"."}, "`DIR` for the volumes, which must exist; repeated, one is filled after the other")
 			flags.Var(&f.volumeSize, "volume-size", mediaHelp())
 			flags.BoolVar(&f.dryRun, "dry-run", false, "show the volumes that would be written, and move no blob")
+			flags.StringVar(&f.planOut, "plan-out", "", "with --dry-run, write the plan to `FILE`")
+			flags.StringVar(&f.plan, "plan", "", "pack by the plan of `SOURCE`: a plan file, a volume or a directory of a bundle; resolve nothing")
+			flags.Var(&f.only, "only-volumes", "make only these volumes, as in 3,5-7")
+			flags.BoolVar(&f.span, "span", false, "fill the medium in one drive, then ask for the next")
+			flags.BoolVar(&f.readBack, "read-back", false, "read each volume from its medium before it counts")
+			flags.BoolVar(&f.keepGoing, "keep-going", false, "leave out what cannot be transferred, record it, and end with status 4")
+			flags.BoolVar(&f.skip, "skip-missing", false, "leave out what the source does not have, record it, and end with status 4")
+			flags.StringArrayVar(&f.have, "have", nil, "leave out the blobs that the site has by `FILE`, a receipt or inventory.json; may be repeated")
+			flags.StringVar(&f.topUp, "top-up", "", "pack only what is lacking by `FILE`, a receipt or inventory.json; no REF is named")
 			flags.StringVar(&f.name, "name", "", "`NAME` that the files begin with (default: from the first image)")
 			flags.StringArrayVar(&f.imagesFile, "images-file", nil, "`FILE` with one REF a line; # begins a comment")
 			flags.StringSliceVar(&f.platforms, "platform", nil, "keep only `OS/ARCH[/VARIANT]` of each image; may be repeated")
@@ -57,8 +82,21 @@ func packCommand() command {
 
 var platformPattern = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`)
 
+// saidByPlan are the flags that mean nothing where a plan decides.
+var saidByPlan = []string{"volume-size", "name", "images-file", "platform", "sparse", "foreign", "have", "top-up", "skip-missing"}
+
 func (f *packFlags) check(references []string) error {
-	if len(references) == 0 && len(f.imagesFile) == 0 {
+	if f.plan != "" {
+		for _, name := range saidByPlan {
+			// What the source does not have may still show while blobs are fetched.
+			if f.flags.Changed(name) && name != "skip-missing" {
+				return usagef("--%s means nothing with --plan, which decides that", name)
+			}
+		}
+		if i := slices.IndexFunc(references, isRemote); i >= 0 {
+			return usagef("%s: with --plan only local sources are named, oci:DIR: the plan says which images", references[i])
+		}
+	} else if f.topUp == "" && len(references) == 0 && len(f.imagesFile) == 0 {
 		return usagef("no image named")
 	}
 	for _, p := range f.platforms {
@@ -66,19 +104,27 @@ func (f *packFlags) check(references []string) error {
 			return usagef("--platform %q is not OS/ARCH[/VARIANT]", p)
 		}
 	}
-	if f.sparse && len(f.platforms) == 0 {
+	switch {
+	case f.topUp != "" && (len(f.imagesFile) > 0 || slices.ContainsFunc(references, isRemote)):
+		return usagef("--top-up says which images: name none but local ones, oci:DIR:NAME")
+	case f.sparse && len(f.platforms) == 0:
 		return usagef("--sparse means nothing without --platform")
+	case f.planOut != "" && !f.dryRun:
+		return usagef("--plan-out means nothing without --dry-run: pack writes the plan beside the volumes")
+	case f.span && len(f.dirs) != 1:
+		return usagef("--span takes one drive: name one -o, or leave --span out")
+	case f.buffer.bytes < 1<<20:
+		return usagef("--buffer %d is less than 1 MiB", f.buffer.bytes)
 	}
 	if f.name != "" {
 		if err := bundle.CheckName(f.name); err != nil {
 			return usagef("--name: %w", err)
 		}
 	}
-	if f.buffer.bytes < 1<<20 {
-		return usagef("--buffer %d is less than 1 MiB", f.buffer.bytes)
-	}
 	return f.remote.check(references)
 }
+
+func isRemote(reference string) bool { return !strings.HasPrefix(reference, "oci:") }
 
 func (f *packFlags) run(ctx context.Context, references []string) error {
 	if err := f.check(references); err != nil {
@@ -86,7 +132,45 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 	}
 	wanted := &wantedImages{}
 	defer wanted.close()
+	if err := f.nameImages(wanted, references); err != nil {
+		return err
+	}
+	media := &outputMedia{out: f.out}
+	defer media.close()
+	if !f.dryRun {
+		if err := media.open(f.dirs); err != nil {
+			return err
+		}
+	}
+	client, err := f.remote.client(f.out, false)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	planned, err := f.choosePlan(ctx, client, wanted, media)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		if f.planOut != "" {
+			if err := writeResult(f.planOut, planned.prologue.PlanJSON()); err != nil {
+				return err
+			}
+		}
+		return showPlan(f.out, planned.prologue)
+	}
+	return f.write(ctx, media, planned)
+}
+
+// nameImages reads the REFs of the command line and of files.
+func (f *packFlags) nameImages(wanted *wantedImages, references []string) error {
 	for _, s := range references {
+		if f.plan != "" {
+			if err := wanted.addSource(s); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := wanted.add(s); err != nil {
 			return err
 		}
@@ -96,133 +180,11 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 			return err
 		}
 	}
-	if len(wanted.images) == 0 {
+	if len(wanted.images) == 0 && len(f.imagesFile) > 0 {
 		return usagef("no image named: %s names none", f.imagesFile[0])
 	}
-	var dir *bundle.OSDir
-	if !f.dryRun {
-		var err error
-		if dir, err = bundle.OpenDir(f.dir); err != nil {
-			return fmt.Errorf("output directory: %w", err)
-		}
-		defer dir.Close() // what was written is synced and closed by then
-		if err := transfer.CheckVacant(dir); err != nil {
-			return err
-		}
-	}
-	client, err := f.remote.client(f.out, false)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	sources := wanted.sources(client)
-	prologue, err := f.plan(ctx, sources, wanted.images)
-	if err != nil {
-		return err
-	}
-	if f.dryRun {
-		return showPlan(f.out, prologue)
-	}
-	return f.write(ctx, dir, sources, prologue)
+	return nil
 }
 
-// plan reads the manifests and places everything.
-func (f *packFlags) plan(ctx context.Context, sources transfer.Sources, images []transfer.Wanted) (*bundle.Prologue, error) {
-	f.out.message("reading the manifests of %s", count(len(images), "image"))
-	selection, err := transfer.Select(ctx, sources, images, transfer.SelectOptions{
-		Platforms: f.platforms, Sparse: f.sparse, Foreign: f.foreign,
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, image := range selection.Images {
-		if len(f.platforms) > 0 && len(image.Platforms) == 0 {
-			f.out.message("warning: %s is no index, and is packed whatever its platform is", image.Reference)
-		}
-	}
-	if selection.Name = f.name; f.name == "" {
-		selection.Name = bundle.NameFrom(selection.Images[0].Reference)
-	}
-	_, prologue, err := bundle.NewPlan(selection, f.volumeSize.bytes)
-	return prologue, err
-}
-
-func (f *packFlags) write(ctx context.Context, dir bundle.Dir, sources transfer.Sources, prologue *bundle.Prologue) error {
-	plan := prologue.Plan()
-	var total int64
-	for i := range plan.Blobs {
-		total += plan.Blobs[i].Size
-	}
-	sizes, _ := prologue.VolumeSizes()
-	var written int64
-	for _, size := range sizes {
-		written += size
-	}
-	if need := bundle.SmallFilesSize(prologue); need > discReserve && f.volumeSize.name != "" && f.volumeSize.name != "fat32" {
-		f.out.message("warning: the small files beside the volumes may take %s, more than the %s that %s leaves for them",
-			human(need), human(discReserve), f.volumeSize.name)
-	}
-	f.out.message("packing %s, %s, into %s of at most %d bytes",
-		count(len(plan.Images), "image"), human(written), count(plan.Volumes, "volume"), plan.VolumeSize)
-	limitMemory(f.buffer.bytes, prologue)
-	f.out.start("packing", total)
-	number := 0
-	inventory, id, err := transfer.Pack(ctx, dir, prologue, sources, transfer.PackOptions{
-		Buffer: f.buffer.bytes, Jobs: f.remote.jobs, Progress: func(e transfer.Event) {
-			switch e.Kind {
-			case transfer.BytesMoved:
-				f.out.add(e.Bytes)
-			case transfer.VolumeWritten:
-				number++
-				f.out.message("%s is written: volume %d of %d, %d bytes, %s", e.Volume, number, plan.Volumes, e.Bytes, f.out.rate())
-			case transfer.BlobRefetched:
-				f.out.message("fetching blob %s again: %v", e.Digest, e.Err)
-			}
-		},
-	})
-	f.out.stop()
-	if err != nil {
-		return err
-	}
-	f.out.printf("bundle %s: %s in %s\n", inventory.Name, count(len(inventory.Images), "image"), count(len(inventory.Volumes), "volume"))
-	for _, v := range inventory.Volumes {
-		f.out.printf("  %s  %d bytes  %s\n", v.Name, v.Size, v.Digest)
-	}
-	f.out.printf("bundle ID %s\n", id)
-	return f.out.json(struct {
-		Bundle  string          `json:"bundle"`
-		Plan    string          `json:"plan"`
-		Name    string          `json:"name"`
-		Images  []bundle.Image  `json:"images"`
-		Volumes []volumeSummary `json:"volumes"`
-	}{string(id), string(prologue.PlanID()), inventory.Name, inventory.Images, summarize(inventory.Volumes)})
-}
-
-type volumeSummary struct {
-	Name   string `json:"name"`
-	Size   int64  `json:"size"`
-	Digest string `json:"digest"`
-}
-
-func summarize(volumes []bundle.Volume) []volumeSummary {
-	var s []volumeSummary
-	for _, v := range volumes {
-		s = append(s, volumeSummary{v.Name, v.Size, string(v.Digest)})
-	}
-	return s
-}
-
-// limitMemory makes the garbage collector keep to what the documentation
-// promises: the buffer and 100 MiB, 4 KiB for each blob and twice the manifests.
-// A limit that the environment sets stays.
-func limitMemory(buffer int64, prologue *bundle.Prologue) {
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return
-	}
-	plan := prologue.Plan()
-	limit := buffer + 64<<20 + 4096*int64(len(plan.Blobs))
-	for i := range plan.Manifests {
-		limit += 2 * plan.Manifests[i].Size
-	}
-	debug.SetMemoryLimit(limit)
-}
+// errOtherSettings says that a directory holds the beginning of another bundle.
+var errOtherSettings = errors.New("it was begun with other settings")

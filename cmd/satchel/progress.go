@@ -88,6 +88,30 @@ func (o *output) rate() string {
 	return human(int64(float64(o.moved)/seconds)) + "/s"
 }
 
+// soFar is how many bytes were counted since start.
+func (o *output) soFar() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.moved
+}
+
+// pause takes the bar away while somebody is asked; resume brings it back.
+func (o *output) pause() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.bar != nil {
+		_ = o.bar.Clear() // a bar that cannot be drawn is no reason to stop
+	}
+}
+
+func (o *output) resume() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.bar != nil {
+		_ = o.bar.RenderBlank()
+	}
+}
+
 // stop ends the progress and clears the bar.
 func (o *output) stop() {
 	o.mu.Lock()

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -27,11 +29,13 @@ func TestScripts(t *testing.T) {
 			r.Start()
 			env.Defer(r.Close)
 			env.Setenv("SOURCE", r.Host())
+			env.Values[registries{}] = map[string]*fixtures.Registry{r.Host(): r}
 			env.Setenv("TMPDIR", env.WorkDir)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"registry": registryCommand, "status": statusCommand, "flip": flipCommand, "truncate": truncateCommand,
+			"retag": retagCommand, "fault": faultCommand,
 		},
 	})
 }
@@ -67,6 +71,43 @@ func registryCommand(ts *testscript.TestScript, neg bool, args []string) {
 	r.Start()
 	ts.Defer(r.Close)
 	ts.Setenv(args[0], r.Host())
+	ts.Value(registries{}).(map[string]*fixtures.Registry)[r.Host()] = r
+}
+
+// registries is the key of a script's registries by host.
+type registries struct{}
+
+func registryAt(ts *testscript.TestScript, host string) *fixtures.Registry {
+	r := ts.Value(registries{}).(map[string]*fixtures.Registry)[host]
+	if r == nil {
+		ts.Fatalf("no registry at %s", host)
+	}
+	return r
+}
+
+// retagCommand lets a tag name another image: retag HOST REPOSITORY TAG.
+func retagCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: retag HOST REPOSITORY TAG")
+	}
+	image := fixtures.NewImage(fixtures.ImageSpec{Labels: map[string]string{"moved": "yes"}}).Named(args[1], args[2])
+	ts.Check(registryAt(ts, args[0]).Add(image))
+}
+
+// faultCommand lets a registry answer GET of paths that contain a text with a
+// status: fault HOST STATUS TEXT. Status 0 ends that.
+func faultCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: fault HOST STATUS TEXT")
+	}
+	status, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	registryAt(ts, args[0]).SetFault(func(_ int, r *http.Request) fixtures.Fault {
+		if status == 0 || r.Method != http.MethodGet || !strings.Contains(r.URL.Path, args[2]) {
+			return fixtures.Fault{}
+		}
+		return fixtures.Fault{Kind: fixtures.FaultAnswer, Status: status}
+	})
 }
 
 // statusCommand runs a command that must end with a status: status N COMMAND...

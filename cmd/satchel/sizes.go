@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	"satchel/bundle"
 )
 
 // discReserve is what the disc sizes leave for the file system and the small
@@ -99,4 +102,40 @@ func human(n int64) string {
 		return fmt.Sprintf("%d bytes", n)
 	}
 	return fmt.Sprintf("%.2f %s", v, units[i])
+}
+
+// volumeNumbers is a flag value: numbers of volumes, "3,5-7".
+type volumeNumbers []int
+
+// String implements pflag.Value.
+func (v *volumeNumbers) String() string { return volumeRanges(*v) }
+
+// Type names the value in the help.
+func (v *volumeNumbers) Type() string { return "N,N-M" }
+
+// Set implements pflag.Value. The numbers come out sorted, each once.
+func (v *volumeNumbers) Set(s string) error {
+	var numbers []int
+	for part := range strings.SplitSeq(s, ",") {
+		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		from, err := strconv.Atoi(first)
+		to := from
+		if err == nil && isRange {
+			to, err = strconv.Atoi(last)
+		}
+		if err != nil || from < 1 || to < from || to > bundle.MaxVolumes {
+			return fmt.Errorf("%q is no volume number from 1 to %d, and no range of them like 5-7", part, bundle.MaxVolumes)
+		}
+		for n := from; n <= to; n++ {
+			numbers = append(numbers, n)
+		}
+	}
+	*v = volumeNumbers(numbers).sorted()
+	return nil
+}
+
+// sorted returns the numbers ascending, each once.
+func (v volumeNumbers) sorted() []int {
+	slices.Sort(v)
+	return slices.Compact(v)
 }

@@ -2,11 +2,16 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"satchel/bundle"
 	"satchel/oci"
 	"satchel/oci/layout"
 	"satchel/oci/registry"
@@ -118,7 +123,90 @@ func (w *wantedImages) open(dir string) (string, error) {
 	if w.layouts == nil {
 		w.layouts, w.labels = make(map[string]*layout.Layout), make(map[string]string)
 	}
-	label := fmt.Sprintf("oci-layout-%d", len(w.layouts)+1)
+	label := layoutLabel(len(w.layouts) + 1)
 	w.layouts[label], w.labels[absolute] = l, label
 	return label, nil
+}
+
+func layoutLabel(n int) string { return fmt.Sprintf("oci-layout-%d", n) }
+
+// addSource reads oci:DIR, a place where local blobs of a plan may be.
+func (w *wantedImages) addSource(s string) error {
+	dir, ok := strings.CutPrefix(s, "oci:")
+	if !ok || dir == "" || strings.ContainsAny(dir, ":=") {
+		return usagef("%s: beside a plan only local sources are named, as oci:DIR; the plan names the images", s)
+	}
+	_, err := w.open(dir)
+	return err
+}
+
+// sourcesForPlan returns the sources of a plan that was made elsewhere: whatever
+// it has from a local source, by a label of then, is looked for by its digest in
+// all layouts that are named now.
+func (w *wantedImages) sourcesForPlan(client *registry.Client, plan *bundle.Plan) transfer.Sources {
+	s := transfer.Sources{Registry: client, Layouts: make(map[string]transfer.Layout)}
+	var layouts []*layout.Layout
+	for n := range len(w.layouts) {
+		layouts = append(layouts, w.layouts[layoutLabel(n+1)])
+	}
+	add := func(o bundle.Origin) {
+		if o.Local != "" {
+			s.Layouts[o.Local] = &planSource{label: o.Local, layouts: layouts}
+		}
+	}
+	for i := range plan.Manifests {
+		add(plan.Manifests[i].Origin)
+	}
+	for i := range plan.Blobs {
+		add(plan.Blobs[i].Origin)
+	}
+	return s
+}
+
+// planSource is a local source of a plan: all layouts, asked in turn.
+type planSource struct {
+	label   string
+	layouts []*layout.Layout
+}
+
+// Resolve implements [transfer.Layout]. With a plan, nothing is resolved.
+func (p *planSource) Resolve(_ context.Context, name string) (oci.Descriptor, error) {
+	return oci.Descriptor{}, fmt.Errorf("satchel: internal: %s of local source %s is to be resolved, although there is a plan", name, p.label)
+}
+
+// Manifest implements [transfer.Layout].
+func (p *planSource) Manifest(ctx context.Context, d oci.Descriptor) (content []byte, err error) {
+	err = p.first(d, func(l *layout.Layout) error {
+		content, err = l.Manifest(ctx, d)
+		return err
+	})
+	return content, err
+}
+
+// Blob implements [transfer.Layout].
+func (p *planSource) Blob(ctx context.Context, d oci.Descriptor, offset, length int64) (r io.ReadCloser, ranged bool, err error) {
+	err = p.first(d, func(l *layout.Layout) error {
+		r, ranged, err = l.Blob(ctx, d, offset, length)
+		return err
+	})
+	return r, ranged, err
+}
+
+// first asks the layouts until one has d. A broken copy in one of them says more
+// than its absence from the others.
+func (p *planSource) first(d oci.Descriptor, ask func(*layout.Layout) error) error {
+	var broken error
+	for _, l := range p.layouts {
+		err := ask(l)
+		if err == nil {
+			return nil
+		}
+		if broken == nil && !errors.Is(err, fs.ErrNotExist) {
+			broken = err
+		}
+	}
+	if broken != nil {
+		return fmt.Errorf("local source %s: %w", p.label, broken)
+	}
+	return fmt.Errorf("local source %s: %s is in none of the layouts that are named, %d: %w", p.label, d.Digest, len(p.layouts), fs.ErrNotExist)
 }

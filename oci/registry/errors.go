@@ -73,6 +73,10 @@ func (e *StatusError) Is(target error) bool {
 	return false
 }
 
+// NotFound reports whether the registry answered that what was asked for is not
+// there.
+func (e *StatusError) NotFound() bool { return e.Status == http.StatusNotFound }
+
 // newStatusError reads the error body and closes it.
 func newStatusError(resp *http.Response, now time.Time) *StatusError {
 	e := &StatusError{Method: resp.Request.Method, URL: redact(resp.Request.URL), Status: resp.StatusCode}
@@ -159,6 +163,10 @@ type tokenError struct{ err error }
 
 func (e *tokenError) Error() string { return "fetching a token: " + e.err.Error() }
 func (e *tokenError) Unwrap() error { return e.err }
+
+// NotFound reports false, also where the token server answered 404: that says
+// nothing of what the registry has.
+func (e *tokenError) NotFound() bool { return false }
 
 // Refusal reports whether the registry looked at the content and does not want
 // it, rather than that it failed, is busy, or knows the client too little.

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"satchel/bundle"
+	"satchel/oci/registry"
+	"satchel/transfer"
+)
+
+// planned is what is to be packed, and from where.
+type planned struct {
+	prologue *bundle.Prologue
+	sources  transfer.Sources
+}
+
+// choosePlan takes the plan of --plan, or that which an interrupted run left on
+// the media, or else makes one.
+func (f *packFlags) choosePlan(ctx context.Context, client *registry.Client, wanted *wantedImages, media *outputMedia) (*planned, error) {
+	haves, err := f.readHaves()
+	if err != nil {
+		return nil, err
+	}
+	if f.plan != "" {
+		return f.givenPlan(ctx, client, wanted)
+	}
+	for _, m := range media.media {
+		plan, contents, err := bundle.ReadPlan(bundle.Medium{Name: m.Name, FS: m.Dir.FS()}, ".")
+		if errors.Is(err, bundle.ErrNoPlan) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := f.sameSettings(plan, wanted, haves); err != nil {
+			return nil, fmt.Errorf("%s holds %s: %w", m.Name, plan.Name, err)
+		}
+		f.out.message("going on with %s, which was begun on %s", plan.Name, m.Name)
+		sources := wanted.sources(client)
+		f.sayMoved(ctx, sources, plan)
+		return f.existingPlan(ctx, sources, plan, contents)
+	}
+	return f.newPlan(ctx, wanted.sources(client), wanted, haves)
+}
+
+// givenPlan reads --plan.
+func (f *packFlags) givenPlan(ctx context.Context, client *registry.Client, wanted *wantedImages) (*planned, error) {
+	info, err := os.Stat(f.plan)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	dir, name := filepath.Dir(f.plan), filepath.Base(f.plan)
+	if info.IsDir() {
+		dir, name = f.plan, "."
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	defer root.Close() // it is only read
+	plan, contents, err := bundle.ReadPlan(bundle.Medium{Name: dir, FS: root.FS()}, name)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	return f.existingPlan(ctx, wanted.sourcesForPlan(client, plan), plan, contents)
+}
+
+// existingPlan makes what is written from a plan. Manifests that no volume gave
+// are fetched by digest.
+func (f *packFlags) existingPlan(ctx context.Context, sources transfer.Sources, plan *bundle.Plan, contents map[digest.Digest][]byte) (*planned, error) {
+	if contents == nil {
+		f.out.message("reading the manifests of %s", count(len(plan.Images), "image"))
+		var err error
+		if contents, err = transfer.FetchManifests(ctx, sources, plan, nil); err != nil {
+			return nil, err
+		}
+	}
+	prologue, err := bundle.NewPrologue(plan, contents)
+	return &planned{prologue, sources}, err
+}
+
+// sayMoved says which tags name something else upstream than in the plan, which
+// decides.
+func (f *packFlags) sayMoved(ctx context.Context, sources transfer.Sources, plan *bundle.Plan) {
+	for _, m := range transfer.Moved(ctx, sources, plan, 0) {
+		if m.Err == nil {
+			f.out.message("warning: %s names %s upstream by now; the plan's %s is packed", m.Reference, m.Now, m.Planned)
+		}
+	}
+}
+
+// newPlan reads the manifests and places everything.
+func (f *packFlags) newPlan(ctx context.Context, sources transfer.Sources, wanted *wantedImages, haves *haves) (*planned, error) {
+	f.out.message("reading the manifests of %s", count(len(wanted.images), "image"))
+	selection, err := f.choose(ctx, sources, wanted, haves)
+	if err != nil {
+		return nil, err
+	}
+	for _, image := range selection.Images {
+		if len(f.platforms) > 0 && len(image.Platforms) == 0 {
+			f.out.message("warning: %s is no index, and is packed whatever its platform is", image.Reference)
+		}
+	}
+	for _, m := range selection.Missing {
+		f.out.message("warning: left out, since the source does not have it: %s %s: %s", m.Image, m.Digest, m.Reason)
+	}
+	if f.name != "" {
+		selection.Name = f.name
+	} else if selection.Name == "" {
+		selection.Name = bundle.NameFrom(selection.Images[0].Reference)
+	}
+	_, prologue, err := bundle.NewPlan(selection, f.volumeSize.bytes)
+	return &planned{prologue, sources}, err
+}
+
+// haves are the files of --have and --top-up.
+type haves struct {
+	have  []*transfer.Have
+	topUp *transfer.Have
+}
+
+func (f *packFlags) readHaves() (*haves, error) {
+	read := func(flag, name string) (*transfer.Have, error) {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		h, err := transfer.ParseHave(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", flag, name, err)
+		}
+		return h, nil
+	}
+	h := &haves{}
+	for _, name := range f.have {
+		one, err := read("--have", name)
+		if err != nil {
+			return nil, err
+		}
+		h.have = append(h.have, one)
+	}
+	if f.topUp == "" {
+		return h, nil
+	}
+	var err error
+	h.topUp, err = read("--top-up", f.topUp)
+	return h, err
+}
+
+// sameSettings refuses a plan that the same command would not have made.
+func (f *packFlags) sameSettings(plan *bundle.Plan, wanted *wantedImages, haves *haves) error {
+	var others []string
+	differ := func(what string, here, there any) {
+		others = append(others, fmt.Sprintf("%s %v instead of %v", what, there, here))
+	}
+	if f.name != "" && f.name != plan.Name {
+		differ("--name", f.name, plan.Name)
+	}
+	if f.volumeSize.bytes != plan.VolumeSize {
+		differ("--volume-size", f.volumeSize.bytes, plan.VolumeSize)
+	}
+	r := plan.Request
+	if !slices.Equal(f.platforms, r.Platforms) {
+		differ("--platform", f.platforms, r.Platforms)
+	}
+	if f.sparse != r.Sparse {
+		differ("--sparse", f.sparse, r.Sparse)
+	}
+	if f.foreign != r.Foreign {
+		differ("--foreign", f.foreign, r.Foreign)
+	}
+	if !slices.Equal(haves.digests(), r.Have) {
+		others = append(others, "--have with other files")
+	}
+	if (haves.topUp == nil) != (r.TopUp == "") || haves.topUp != nil && haves.topUp.Digest != r.TopUp {
+		others = append(others, "--top-up with another file")
+	}
+	if other := otherImage(plan, wanted); f.topUp == "" && other != "" {
+		others = append(others, other)
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", errOtherSettings, strings.Join(others, "; "))
+}
+
+// writeResult writes a file that people asked for, in whole or not at all.
+func writeResult(name string, content []byte) error {
+	partial := name + ".part"
+	err := os.WriteFile(partial, content, 0o644)
+	if err == nil {
+		err = os.Rename(partial, name)
+	}
+	return err
+}
+
+// otherImage says how the images of a plan are not those that are wanted now;
+// empty when they are.
+func otherImage(plan *bundle.Plan, wanted *wantedImages) string {
+	skipped := make(map[string]bool)
+	for _, m := range plan.Missing {
+		skipped[m.Image] = true
+	}
+	there := make([]string, 0, len(plan.Images))
+	for _, image := range plan.Images {
+		there = append(there, image.Reference)
+		delete(skipped, image.Reference)
+	}
+	var here []string
+	seen := make(map[string]bool)
+	for _, w := range wanted.images {
+		if name := w.Name.String(); !seen[name] && !skipped[name] {
+			seen[name] = true
+			here = append(here, name)
+		}
+	}
+	for i := range max(len(here), len(there)) {
+		switch {
+		case i >= len(here):
+			return "it has image " + there[i] + " too"
+		case i >= len(there):
+			return "it does not have image " + here[i]
+		case here[i] != there[i]:
+			return fmt.Sprintf("it has image %s where %s is named now", there[i], here[i])
+		}
+	}
+	return ""
+}
+
+// digests are the SHA-256 of the files of --have, sorted as in a plan.
+func (h *haves) digests() []digest.Digest {
+	var all []digest.Digest
+	for _, have := range h.have {
+		all = append(all, have.Digest)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// choose reads the manifests of the images that are named, or of those that lack
+// something by --top-up.
+func (f *packFlags) choose(ctx context.Context, sources transfer.Sources, wanted *wantedImages, haves *haves) (bundle.Selection, error) {
+	o := transfer.SelectOptions{
+		Platforms: f.platforms, Sparse: f.sparse, Foreign: f.foreign, Have: haves.have, SkipMissing: f.skip,
+	}
+	if haves.topUp != nil {
+		return transfer.SelectTopUp(ctx, sources, haves.topUp, wanted.images, o)
+	}
+	return transfer.Select(ctx, sources, wanted.images, o)
+}

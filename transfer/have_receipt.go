@@ -1,0 +1,151 @@
+package transfer
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+
+	"satchel/bundle"
+	"satchel/oci"
+)
+
+// receivedImage is what is read of an image in a receipt.
+type receivedImage struct {
+	Blobs       string        `json:"blobs"`
+	Destination string        `json:"destination"`
+	Digest      digest.Digest `json:"digest"`
+	Lacks       []struct {
+		Digest digest.Digest `json:"digest"`
+	} `json:"lacks"`
+	Reference string `json:"reference"`
+	State     string `json:"state"`
+}
+
+// eachImage is called for one image of a list after the other: a list of lists
+// could take many times the memory of its text.
+type eachImage func(*receivedImage) error
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (f eachImage) UnmarshalJSON(list []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(list))
+	if token, err := dec.Token(); err != nil || token != json.Delim('[') {
+		return errors.New("images are not a list")
+	}
+	for dec.More() {
+		var image receivedImage
+		if err := dec.Decode(&image); err != nil {
+			return err
+		}
+		if err := f(&image); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// received is what is read of a receipt.
+type received struct {
+	Bundle  digest.Digest  `json:"bundle"`
+	Images  eachImage      `json:"images"`
+	Name    string         `json:"name"`
+	Plan    digest.Digest  `json:"plan"`
+	Request bundle.Request `json:"request"`
+}
+
+// readReceipt takes of a receipt what the site has, and what it lacks.
+func (h *Have) readReceipt(data []byte) error {
+	// Of another version, nothing else is to be judged.
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return err
+	}
+	if head.Version != 1 {
+		return &bundle.VersionError{Version: head.Version}
+	}
+	h.prefixes = make(map[blobPrefix]int)
+	named := make(map[string]bool)
+	r := received{Images: func(image *receivedImage) error { return h.addReceived(image, named) }}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return err
+	}
+	if err := r.check(); err != nil {
+		return err
+	}
+	h.of = bundle.HeldImage{Bundle: r.Bundle, Name: r.Name, Plan: r.Plan}
+	h.request = &r.Request
+	return nil
+}
+
+func (r *received) check() error {
+	if err := bundle.CheckName(r.Name); err != nil {
+		return err
+	}
+	if err := oci.CheckDigest(r.Plan); err != nil {
+		return fmt.Errorf("plan ID: %w", err)
+	}
+	if r.Bundle != "" {
+		if err := oci.CheckDigest(r.Bundle); err != nil {
+			return fmt.Errorf("bundle ID: %w", err)
+		}
+	}
+	for _, platform := range r.Request.Platforms {
+		if !bundle.ValidPlatform(platform) {
+			return fmt.Errorf("platform %q", platform)
+		}
+	}
+	return nil
+}
+
+func (h *Have) addReceived(image *receivedImage, named map[string]bool) error {
+	if err := checkReference(image.Reference, image.Digest, named); err != nil {
+		return err
+	}
+	to, err := oci.SplitReference(image.Destination)
+	if err != nil {
+		return fmt.Errorf("image %s: destination: %w", image.Reference, err)
+	}
+	complete := image.State == ImagePushed || image.State == ImagePresent
+	if complete {
+		if err := h.addPrefixes(image.Blobs, heldFrom{image.Reference, to.Repository}); err != nil {
+			return fmt.Errorf("image %s: %w", image.Reference, err)
+		}
+	}
+	for _, l := range image.Lacks {
+		if err := oci.CheckDigest(l.Digest); err != nil {
+			return fmt.Errorf("image %s: it lacks %w", image.Reference, err)
+		}
+		h.lacks[l.Digest] = true
+	}
+	if !complete || len(image.Lacks) > 0 {
+		h.holes = append(h.holes, hole{
+			reference: image.Reference, repository: to.Repository, root: image.Digest, known: len(image.Lacks) > 0,
+		})
+	}
+	return nil
+}
+
+// addPrefixes takes what a receipt says of the blobs that came with an image.
+func (h *Have) addPrefixes(encoded string, from heldFrom) error {
+	var p blobPrefix
+	prefixes, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(prefixes)%len(p) != 0 {
+		return errors.New("blobs are not whole prefixes of digests in base64url")
+	}
+	if n := len(h.prefixes) + len(prefixes)/len(p); n > oci.MaxBlobs {
+		return fmt.Errorf("%d blobs are more than %d", n, oci.MaxBlobs)
+	}
+	h.images = append(h.images, from)
+	for ; len(prefixes) > 0; prefixes = prefixes[len(p):] {
+		copy(p[:], prefixes)
+		if _, ok := h.prefixes[p]; !ok {
+			h.prefixes[p] = len(h.images) - 1
+		}
+	}
+	return nil
+}

@@ -1,0 +1,497 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"syscall"
+
+	"github.com/opencontainers/go-digest"
+
+	"satchel/bundle"
+	"satchel/oci"
+)
+
+// packer is one run of Pack.
+type packer struct {
+	outputs
+	sources Sources
+	options PackOptions
+	images  map[digest.Digest]string
+	// cuts are the cut blobs of each volume.
+	cuts map[int][]*bundle.Blob
+
+	// done are the volumes that have their final name, stands what stands of
+	// volumes on the media that are there, done or not.
+	done   map[int]bundle.Volume
+	stands map[int]*stand
+	made   []int
+	// earlier are the numbers of the volumes that are left to media which were
+	// in the drive before.
+	earlier []int
+	// queue are the volumes that are to be made and not begun, ascending.
+	queue []int
+	// open are those being made that have no final name yet: the one being
+	// written, last, and before it those that end in a part of a blob which is
+	// not checked to its end.
+	open []openVolume
+	// pending are the cut blobs that are not checked to their end, right those
+	// that are.
+	pending, right map[digest.Digest]bool
+	// early are, for cut blobs, the volumes that got their final name before the
+	// blob was checked, because their medium left.
+	early map[digest.Digest][]int
+	// todo are the members that are to be written.
+	todo map[memberKey]bool
+	// gone are the blobs that are left out.
+	gone map[digest.Digest]bundle.Missing
+}
+
+type openVolume struct {
+	*bundle.VolumeWriter
+	number, output int
+}
+
+func (p *packer) tell(e Event) { tell(p.options.Progress, e) }
+
+func (p *packer) close() error {
+	var errs []error
+	for _, w := range p.open {
+		errs = append(errs, w.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// errReplan says that what is to be done must be found out anew, since another
+// medium is there or a volume is begun again.
+var errReplan = errors.New("satchel: internal: plan anew")
+
+// write makes the volumes in the queue. A blob with the wrong digest is fetched
+// again once: its volumes are cut back to where it began.
+func (p *packer) write(ctx context.Context) error {
+	var again digest.Digest
+	first := true
+	for {
+		jobs := p.jobs()
+		if first {
+			p.tell(Event{Kind: Writing, Bytes: bytesOf(jobs)})
+			first = false
+		}
+		failed, err := p.fetch(ctx, jobs)
+		switch {
+		case errors.Is(err, errReplan):
+			continue
+		case failed == nil && err == nil:
+			err = p.finishAll(ctx)
+			if errors.Is(err, errReplan) {
+				continue
+			}
+			return err
+		case failed == nil || ctx.Err() != nil:
+			return err
+		}
+		if isFull(err) && len(p.open) > 0 {
+			if err = p.leave(ctx, p.open[len(p.open)-1].output, err); errors.Is(err, errReplan) {
+				continue
+			}
+			return err
+		}
+		source, mismatch := (*sourceError)(nil), (*oci.MismatchError)(nil)
+		if !errors.As(err, &source) {
+			return err
+		}
+		if errors.As(err, &mismatch) {
+			d := failed.blob.Digest
+			if volumes := p.early[d]; len(volumes) > 0 {
+				return &SpoiledError{Digest: d, Volumes: volumes, Err: err}
+			}
+			if again != d {
+				again = d
+				p.tell(Event{Kind: BlobRefetched, Digest: d, Err: err})
+				continue
+			}
+		}
+		if !p.giveUp(failed, err) {
+			return err
+		}
+	}
+}
+
+// giveUp leaves a blob out, if that is asked for and nothing of it stands.
+func (p *packer) giveUp(j *job, err error) bool {
+	missing := notFound(nil)
+	absent := errors.As(err, &missing) && missing.NotFound()
+	if absent && !p.options.SkipMissing || !absent && !p.options.KeepGoing {
+		return false
+	}
+	if len(p.early[j.blob.Digest]) > 0 || slices.ContainsFunc(p.parts(j.blob), func(part part) bool { return part.stand != nil }) {
+		return false
+	}
+	reason := err
+	if blob := (*BlobError)(nil); errors.As(err, &blob) {
+		reason = blob.Err
+	}
+	d := j.blob.Digest
+	p.gone[d] = bundle.Missing{Digest: d, Image: p.images[d], Reason: bundle.CleanReason(reason.Error())}
+	delete(p.pending, d)
+	p.tell(Event{Kind: BlobLeftOut, Digest: d, Image: p.images[d], Err: err})
+	return true
+}
+
+// sourceError is an error of where a blob comes from.
+type sourceError struct{ error }
+
+func (e *sourceError) Unwrap() error { return e.error }
+
+// fetch does the jobs. On failure it returns the job that failed, whose volumes
+// are cut back to its beginning when the run may go on.
+func (p *packer) fetch(ctx context.Context, jobs []*job) (*job, error) {
+	var pieces []piece
+	for _, j := range jobs {
+		pieces = append(pieces, j.pieces...)
+	}
+	w := newWindow(ctx, p.sources.open, pieces, p.options.Buffer, p.options.Jobs)
+	defer w.Close()
+	for _, j := range jobs {
+		if err := p.do(ctx, j, w); err != nil {
+			if mismatch := (*oci.MismatchError)(nil); !errors.As(err, &mismatch) && ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return j, err
+		}
+	}
+	return nil, nil
+}
+
+// do writes one blob, in as many volumes as it needs.
+func (p *packer) do(ctx context.Context, j *job, w *window) error {
+	parts := &partsReader{ctx: ctx, packer: p, window: w, parts: j.parts}
+	gate, err := oci.NewReader(parts, j.blob.Descriptor())
+	if err != nil {
+		return err
+	}
+	counted := &countingReader{r: markSource{gate}, progress: p.options.Progress}
+	if err = p.doParts(ctx, j, counted); err == nil {
+		delete(p.pending, j.blob.Digest)
+		p.right[j.blob.Digest] = true
+		return p.commitWhole(ctx)
+	}
+	p.tell(Event{Kind: BytesMoved, Bytes: -counted.n})
+	if source := (*sourceError)(nil); errors.As(err, &source) {
+		err = source // which volume it was for is of no interest
+	}
+	if !errors.Is(err, errReplan) {
+		err = &BlobError{Digest: j.blob.Digest, Where: originName(j.blob.Origin), Image: p.images[j.blob.Digest], Err: err}
+	}
+	err = errors.Join(err, parts.Close())
+	if !p.mayGoOn(ctx, err) {
+		return err // what stands of the blob is for the next run
+	}
+	if undo := p.undo(j.blob); undo != nil {
+		// Not wrapped: over a volume that is half undone, nothing may be fetched
+		// again.
+		return fmt.Errorf("%w, after %v", undo, err)
+	}
+	return err
+}
+
+// mayGoOn reports whether this run may write the blob again, or do without it.
+func (p *packer) mayGoOn(ctx context.Context, err error) bool {
+	source, mismatch := (*sourceError)(nil), (*oci.MismatchError)(nil)
+	switch {
+	case errors.Is(err, errReplan):
+		return true
+	case ctx.Err() != nil || !errors.As(err, &source):
+		return false
+	}
+	return errors.As(err, &mismatch) || p.options.KeepGoing || p.options.SkipMissing
+}
+
+func (p *packer) doParts(ctx context.Context, j *job, r *countingReader) error {
+	for _, part := range j.parts {
+		if part.made {
+			if err := p.advance(ctx, part.member); err != nil {
+				return err
+			}
+		}
+		if part.write {
+			if err := p.open[len(p.open)-1].WriteMember(r); err != nil {
+				return err
+			}
+			continue
+		}
+		r.silent = true
+		if n, err := io.CopyN(io.Discard, r, part.member.Size); err != nil {
+			return fmt.Errorf("after %d bytes: %w", n, noEOF(err))
+		}
+		if part.member.Last() {
+			if _, err := r.Read(make([]byte, 1)); err != io.EOF {
+				return err
+			}
+		}
+		r.silent = false
+	}
+	return nil
+}
+
+// advance makes the last open volume the one of the member, opening the volumes
+// before it.
+func (p *packer) advance(ctx context.Context, m bundle.Member) error {
+	n := p.volumeOf(m)
+	for {
+		if len(p.open) > 0 {
+			current := p.open[len(p.open)-1]
+			p.skipGone(current)
+			if current.number == n {
+				return nil
+			}
+			if err := current.Finish(); err != nil {
+				return err
+			}
+		}
+		if len(p.queue) == 0 {
+			return fmt.Errorf("satchel: internal: volume %d is not to be made", n)
+		}
+		if err := p.beginVolume(ctx, p.queue[0]); err != nil {
+			return err
+		}
+		p.queue = p.queue[1:]
+	}
+}
+
+// volumeOf is the number of the volume of a member.
+func (p *packer) volumeOf(m bundle.Member) int {
+	if m.Extent == 0 {
+		return m.Blob.Volume
+	}
+	return m.Blob.Extents[m.Extent-1].Volume
+}
+
+func (p *packer) skipGone(w openVolume) {
+	for m, ok := w.Next(); ok; m, ok = w.Next() {
+		if _, gone := p.gone[m.Blob.Digest]; !gone {
+			return
+		}
+		w.Skip()
+	}
+}
+
+// beginVolume opens volume n: where it stands, if it does and has room there, or
+// on the first medium from the current one on that has room.
+func (p *packer) beginVolume(ctx context.Context, n int) error {
+	s := p.stands[n]
+	if s != nil && !s.Final {
+		if p.fits(s.output, n, s.FileSize) {
+			w, err := s.Resume(p.all[s.output].Dir)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.all[s.output].Name, err)
+			}
+			p.open = append(p.open, openVolume{w, n, s.output})
+			p.tell(Event{Kind: VolumeContinued, Volume: s.Volume.Name, Where: p.all[s.output].Name, Bytes: s.Volume.Size})
+			return nil
+		}
+		name := bundle.FileName(p.prologue.Plan(), n, false)
+		if err := p.all[s.output].Dir.Remove(name); err != nil {
+			return fmt.Errorf("%s: removing %s: %w", p.all[s.output].Name, name, err)
+		}
+		delete(p.stands, n)
+		return errReplan
+	}
+	for ; p.current < len(p.all); p.current++ {
+		if p.fits(p.current, n, 0) {
+			return p.create(p.current, n)
+		}
+	}
+	return p.nextMedium(ctx, n, nil)
+}
+
+func (p *packer) create(i, n int) error {
+	if err := p.outputs.begin(i); err != nil {
+		return err
+	}
+	w, err := bundle.CreateVolume(p.all[i].Dir, p.prologue, n)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.all[i].Name, err)
+	}
+	p.open = append(p.open, openVolume{w, n, i})
+	return nil
+}
+
+// nextMedium gives up the medium in the drive for another, on which volume n is
+// to be written.
+func (p *packer) nextMedium(ctx context.Context, n int, refused error) error {
+	if p.next == nil {
+		if refused != nil {
+			return refused
+		}
+		return p.noRoom([]int{n})
+	}
+	for _, w := range p.open {
+		for _, b := range p.cuts[w.number] {
+			if p.pending[b.Digest] && b.Extents[0].Volume <= w.number {
+				p.early[b.Digest] = append(p.early[b.Digest], w.number)
+			}
+		}
+	}
+	if err := p.commit(ctx, len(p.open)); err != nil {
+		return err
+	}
+	why := Change{Volume: n, Count: p.prologue.Plan().Volumes, Need: p.need(n, 0), Refused: refused}
+	for {
+		if err := p.change(ctx, why); err != nil {
+			return err
+		}
+		known := len(p.done)
+		if err := p.survey(ctx); err != nil {
+			return err
+		}
+		if len(p.stands) > 0 || len(p.done) != known {
+			p.requeue()
+			return errReplan
+		}
+		if p.fits(0, n, 0) {
+			if why.Refused = p.create(0, n); why.Refused == nil {
+				return nil
+			}
+		} else {
+			why.Refused = p.noRoom([]int{n})
+		}
+	}
+}
+
+// requeue lists anew what is to be made.
+func (p *packer) requeue() {
+	p.enqueue()
+	for _, w := range p.open {
+		p.queue = slices.DeleteFunc(p.queue, func(n int) bool { return n == w.number })
+	}
+}
+
+// undo cuts back what is open to where a blob began, and forgets what stood of it
+// there.
+func (p *packer) undo(b *bundle.Blob) error {
+	volumes := b.VolumesOf()
+	first := slices.IndexFunc(p.open, func(w openVolume) bool { return slices.Contains(volumes, w.number) })
+	if first < 0 {
+		return nil
+	}
+	for _, w := range p.open[first+1:] {
+		if err := w.Close(); err != nil {
+			return err
+		}
+		delete(p.stands, w.number)
+		p.queue = append(p.queue, w.number)
+	}
+	slices.Sort(p.queue)
+	p.open = p.open[:first+1]
+	p.stands[p.open[first].number].cutBack(b)
+	return p.open[first].Undo(b)
+}
+
+// commitWhole gives their final names to the volumes all of whose blobs are
+// checked.
+func (p *packer) commitWhole(ctx context.Context) error {
+	n := 0
+	for i, w := range p.open {
+		if slices.ContainsFunc(p.cuts[w.number], func(b *bundle.Blob) bool { return p.pending[b.Digest] }) {
+			break
+		}
+		if i == len(p.open)-1 {
+			p.skipGone(w)
+			if _, more := w.Next(); more {
+				break
+			}
+			if err := w.Finish(); err != nil {
+				return err
+			}
+		}
+		n = i + 1
+	}
+	return p.commit(ctx, n)
+}
+
+// commit gives the first n open volumes, which are finished, their final names.
+func (p *packer) commit(ctx context.Context, n int) error {
+	for range n {
+		w := p.open[0]
+		if p.options.ReadBack {
+			if err := p.readBack(ctx, w); err != nil {
+				return err
+			}
+		}
+		v, err := w.Commit()
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.all[w.output].Name, err)
+		}
+		p.open = p.open[1:]
+		p.done[w.number] = v
+		p.made = append(p.made, w.number)
+		p.tell(Event{Kind: VolumeWritten, Volume: v.Name, Where: p.all[w.output].Name, Bytes: v.Size, Digest: v.Digest})
+	}
+	return nil
+}
+
+// readBack reads a volume from its medium. A medium that gives back something
+// else is given up, and the volume is made again on the next.
+func (p *packer) readBack(ctx context.Context, w openVolume) error {
+	sizes := p.sizes[w.number-1]
+	p.tell(Event{Kind: ReadingBack, Volume: p.prologue.Plan().VolumeName(w.number), Where: p.all[w.output].Name, Bytes: sizes})
+	err := w.ReadBack(ctx, func(n int64) { p.tell(Event{Kind: BytesChecked, Bytes: n}) })
+	if wrong := (*bundle.ReadBackError)(nil); !errors.As(err, &wrong) {
+		return err
+	}
+	err = fmt.Errorf("%s: %w", p.all[w.output].Name, err)
+	return p.leave(ctx, w.output, err)
+}
+
+// leave gives up a medium: what is open on it is made again on another one.
+func (p *packer) leave(ctx context.Context, output int, why error) error {
+	p.bad[output] = true
+	if p.next == nil && !slices.Contains(p.bad[p.current:], false) {
+		return why
+	}
+	p.tell(Event{Kind: MediumLeft, Where: p.all[output].Name, Err: why})
+	if err := p.close(); err != nil {
+		return errors.Join(why, err)
+	}
+	lowest := p.open[0].number
+	for _, w := range p.open {
+		name := bundle.FileName(p.prologue.Plan(), w.number, false)
+		if err := p.all[w.output].Dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(why, err)
+		}
+		delete(p.stands, w.number)
+	}
+	p.open = nil
+	p.enqueue()
+	if p.next != nil {
+		if err := p.nextMedium(ctx, lowest, why); err != nil {
+			return err
+		}
+		p.queue = slices.DeleteFunc(p.queue, func(n int) bool { return n == lowest })
+	}
+	return errReplan
+}
+
+// finishAll makes what has no members left to be fetched.
+func (p *packer) finishAll(ctx context.Context) error {
+	for {
+		if err := p.commitWhole(ctx); err != nil {
+			return err
+		}
+		if len(p.queue) == 0 {
+			return nil
+		}
+		n := p.queue[0]
+		if err := p.beginVolume(ctx, n); err != nil {
+			return err
+		}
+		p.queue = slices.DeleteFunc(p.queue, func(k int) bool { return k == n })
+	}
+}
+
+// isFull reports whether an error is that of a medium without room.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) }
