@@ -115,14 +115,20 @@ func named(report *verify.Report, names []string) bool {
 
 // each runs check for 0 ≤ i < n in steps, on a few goroutines that it waits for.
 func each(n, step int, check func(i int)) {
+	eachWith(n, step, func() struct{} { return struct{}{} }, func(_ struct{}, i int) { check(i) })
+}
+
+// eachWith is each with something that every goroutine has for itself.
+func eachWith[T any](n, step int, begin func() T, check func(own T, i int)) {
 	step *= slowdown
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	const workers = 4
 	for w := range workers {
 		wg.Go(func() {
+			own := begin()
 			for i := w * step; i < n; i += workers * step {
-				check(i)
+				check(own, i)
 			}
 		})
 	}

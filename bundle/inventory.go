@@ -186,7 +186,8 @@ func (inv *Inventory) Agrees(p *Prologue) error {
 	if inv.Plan != p.planID {
 		return fmt.Errorf("inventory is of plan %s, not of plan %s", inv.Plan, p.planID)
 	}
-	lacks, err := inv.checkMissing(p)
+	first := p.firstImages()
+	lacks, err := inv.checkMissing(p, first)
 	if err != nil {
 		return err
 	}
@@ -200,7 +201,6 @@ func (inv *Inventory) Agrees(p *Prologue) error {
 	if inv.Name != plan.Name || !sameImages {
 		return fmt.Errorf("inventory states other images than plan %s", p.planID)
 	}
-	first := p.firstImages()
 	if !slices.EqualFunc(inv.Manifests, plan.Manifests, func(c Content, m Manifest) bool { return c == m.Content }) ||
 		!slices.EqualFunc(inv.Blobs, plan.Blobs, func(a InventoryBlob, b Blob) bool {
 			return a == InventoryBlob{Content: b.Content, Image: first[b.Digest]}
@@ -230,8 +230,8 @@ func (inv *Inventory) Agrees(p *Prologue) error {
 }
 
 // checkMissing returns the blobs that are missing, which must be in the plan and
-// have a place.
-func (inv *Inventory) checkMissing(p *Prologue) (map[digest.Digest]bool, error) {
+// have a place. Where an image is named, it must be the first that needs the blob.
+func (inv *Inventory) checkMissing(p *Prologue, first map[digest.Digest]int) (map[digest.Digest]bool, error) {
 	planned := p.plan.Missing
 	if len(inv.Missing) < len(planned) || !slices.Equal(inv.Missing[:len(planned)], planned) {
 		return nil, fmt.Errorf("inventory does not state what plan %s lacks", p.planID)
@@ -240,6 +240,9 @@ func (inv *Inventory) checkMissing(p *Prologue) (map[digest.Digest]bool, error) 
 	for _, m := range inv.Missing[len(planned):] {
 		if b := p.Blob(m.Digest); b == nil || b.Held != 0 || lacks[m.Digest] {
 			return nil, fmt.Errorf("inventory: missing blob %s is not in plan %s, or stands twice", m.Digest, p.planID)
+		}
+		if n := first[m.Digest]; m.Image != "" && (n == 0 || m.Image != p.plan.Images[n-1].Reference) {
+			return nil, fmt.Errorf("inventory: missing blob %s: image %s is not the first that needs it", m.Digest, m.Image)
 		}
 		lacks[m.Digest] = true
 	}

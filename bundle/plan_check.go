@@ -105,9 +105,13 @@ func (p *Plan) check() error {
 }
 
 func (p *Plan) checkHeld() error {
-	for _, d := range append(slices.Clone(p.Request.Have), p.Request.TopUp) {
-		if d != "" && oci.CheckDigest(d) != nil {
-			return fmt.Errorf("request: %w", oci.CheckDigest(d))
+	files := slices.Clone(p.Request.Have)
+	if p.Request.TopUp != "" {
+		files = append(files, p.Request.TopUp)
+	}
+	for _, d := range files {
+		if err := oci.CheckDigest(d); err != nil {
+			return fmt.Errorf("request: %w", err)
 		}
 	}
 	for _, h := range p.Held {

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -68,28 +69,28 @@ func (e *OccupiedError) Error() string {
 
 // checkVacant refuses, with an [*OccupiedError], an output that holds files of
 // another bundle, or of none, under the names that a bundle uses. It reports
-// whether it holds a part of this one.
-func checkVacant(o Output, prologue *bundle.Prologue) (ours bool, err error) {
+// whether it holds the plan's file.
+func checkVacant(o Output, prologue *bundle.Prologue) (begun bool, err error) {
 	medium := o.medium()
 	entries, err := fs.ReadDir(medium.FS, ".")
 	if err != nil {
 		return false, fmt.Errorf("listing %s: %w", o.Name, err)
 	}
 	plan := prologue.Plan()
-	other := ""
+	ours, other := false, ""
 	for _, e := range entries {
 		name := e.Name()
 		volume := bundle.IsVolumeName(name)
 		switch {
 		case name == bundle.PlanName(plan.Name):
-			content, err := fs.ReadFile(medium.FS, name)
+			same, err := holds(medium.FS, name, prologue.PlanJSON())
 			if err != nil {
 				return false, fmt.Errorf("%s in %s: %w", name, o.Name, err)
 			}
-			if string(content) != string(prologue.PlanJSON()) {
+			if !same {
 				return false, &OccupiedError{Name: name, Where: o.Name, Plan: true}
 			}
-			ours = true
+			ours, begun = true, true
 		case strings.HasPrefix(name, plan.Name+"-") && volume:
 			id, err := bundle.PlanOf(medium, name)
 			switch {
@@ -110,7 +111,17 @@ func checkVacant(o Output, prologue *bundle.Prologue) (ours bool, err error) {
 	if other != "" && !ours {
 		return false, &OccupiedError{Name: other, Where: o.Name}
 	}
-	return ours, nil
+	return begun, nil
+}
+
+// holds reports whether a regular file has that content.
+func holds(fsys fs.FS, name string, content []byte) (bool, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(content)) {
+		return false, err
+	}
+	got, err := fs.ReadFile(fsys, name)
+	return bytes.Equal(got, content), err
 }
 
 // outputs are the media that are being written, filled one after another.
@@ -133,12 +144,8 @@ func (o *outputs) lock(i int) error {
 	if err := out.Dir.Lock(); err != nil {
 		return fmt.Errorf("locking %s: %w", out.Name, err)
 	}
-	ours, err := checkVacant(out, o.prologue)
-	o.begun[i] = false
-	if ours {
-		content, err := fs.ReadFile(out.Dir.FS(), bundle.PlanName(o.prologue.Plan().Name))
-		o.begun[i] = err == nil && string(content) == string(o.prologue.PlanJSON())
-	}
+	var err error
+	o.begun[i], err = checkVacant(out, o.prologue)
 	return err
 }
 

@@ -3,9 +3,10 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"slices"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -43,6 +44,14 @@ type ManifestTarget interface {
 	DeleteManifest(ctx context.Context, repository string, d digest.Digest) error
 }
 
+// refusal is an error of a [Target] in which it answered; it says whether the
+// target looked at what it got and does not want it, rather than that something
+// failed.
+type refusal interface {
+	error
+	Refusal() bool
+}
+
 // UnpackOptions say where images go and how.
 type UnpackOptions struct {
 	// To is REGISTRY or REGISTRY/PREFIX; empty keeps the images' names, for
@@ -54,15 +63,33 @@ type UnpackOptions struct {
 	Jobs int
 	// Sequential reads one blob at a time, for discs and rotating disks.
 	Sequential bool
-	Progress   func(Event)
+	// KeepGoing goes on with the other images when one cannot be pushed.
+	KeepGoing bool
+	// Earlier is the receipt of the pass before this one, over other media of the
+	// bundle. Images that are there since are not looked at again, and the
+	// receipt of this pass is about all passes.
+	Earlier *Receipt
+	// Volume is asked, at the end, for the volumes of what could not be completed
+	// from the media that are there. It returns a bundle of the same plan that
+	// has that volume; those that it returned before, and the one that is being
+	// unpacked, are not read any more when it is called. It is not called from
+	// several goroutines at once. Nil: such images are left out.
+	Volume   func(ctx context.Context, number int) (*bundle.Bundle, error)
+	Progress func(Event)
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
 }
 
 // Unpack replays a bundle into a target in one forward pass over its volumes. An
 // image becomes visible only when all below it is there: as soon as its last
 // blob is pushed, its manifests follow, children before parents, the root last
 // and under its tag. Images that need missing or damaged volumes are left out,
-// and the receipt says so; any other failure stops it, and what is complete by
-// then stays. At the end every tag is read back and compared.
+// and the receipt says so; any other failure stops it, unless KeepGoing, and what
+// is complete by then stays. At the end every tag is read back and compared.
+//
+// When the bundle leans on others that are not at the target, a [*LeanError] says
+// so before anything is pushed. The receipt is there beside an error too, as soon
+// as there was something to say.
 func Unpack(ctx context.Context, b *bundle.Bundle, target Target, o UnpackOptions) (*Receipt, error) {
 	if b.Prologue == nil {
 		return nil, errors.New("no volume has a whole prologue")
@@ -70,18 +97,17 @@ func Unpack(ctx context.Context, b *bundle.Bundle, target Target, o UnpackOption
 	if o.Jobs == 0 {
 		o.Jobs = DefaultJobs
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	u, err := newUnpacker(b, target, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := u.probeSparse(ctx); err != nil {
-		return nil, err
-	}
-	if err := u.run(ctx); err != nil {
-		return nil, err
-	}
-	if err := u.readBack(ctx); err != nil {
-		return nil, err
+	for _, step := range []func(context.Context) error{u.askHeld, u.probeSparse, u.run, u.runSpanned, u.readBack} {
+		if err := step(ctx); err != nil {
+			return u.receipt(), err
+		}
 	}
 	return u.receipt(), nil
 }
@@ -96,10 +122,16 @@ type unpacker struct {
 	users map[digest.Digest][]*replay
 	// known says which blobs are in which repositories.
 	known *presence
+	// reading has room for as many as may read the media at one time.
+	reading chan struct{}
+	// spanning says that volumes are asked for one after another.
+	spanning bool
 
 	mu      sync.Mutex
 	counts  BlobCounts
 	damaged map[string]bool
+	// absent are the numbers of the volumes that have not been there.
+	absent map[int]bool
 }
 
 // replay is one image on its way.
@@ -107,14 +139,19 @@ type replay struct {
 	image bundle.Image
 	to    Destination
 	graph *bundle.Graph
+	// holes are the children that the source did not have.
+	holes []Lack
+	// earlier is what the pass before says, where the image is there since.
+	earlier *ReceiptImage
+	// hopeless says that it was given up before any blob moved.
+	hopeless bool
 	// The rest is guarded by unpacker.mu.
 	waiting int // blobs whose turn has not come
-	sent    bool
+	done    bool
 	present bool
 	// replaced is what the tag named before; empty when nothing or the same.
 	replaced digest.Digest
 	lacks    []Lack
-	damaged  bool
 }
 
 func newUnpacker(b *bundle.Bundle, target Target, o UnpackOptions) (*unpacker, error) {
@@ -123,20 +160,38 @@ func newUnpacker(b *bundle.Bundle, target Target, o UnpackOptions) (*unpacker, e
 	if err != nil {
 		return nil, err
 	}
+	if e := o.Earlier; e != nil && (e.Plan != b.PlanID || len(e.Images) != len(plan.Images)) {
+		return nil, fmt.Errorf("the receipt of the pass before is of plan %s, the bundle of plan %s", e.Plan, b.PlanID)
+	}
+	readers := o.Jobs
+	if o.Sequential {
+		readers = 1
+	}
 	u := &unpacker{
-		bundle: b, target: target, options: o, known: newPresence(),
-		users: make(map[digest.Digest][]*replay), damaged: make(map[string]bool),
+		bundle: b, target: target, options: o, known: newPresence(o.Now), reading: make(chan struct{}, readers),
+		users: make(map[digest.Digest][]*replay), damaged: make(map[string]bool), absent: make(map[int]bool),
+	}
+	for _, n := range b.Missing() {
+		u.absent[n] = true
 	}
 	for i, image := range plan.Images {
 		g, err := b.Prologue.Graph(image)
 		if err != nil {
 			return nil, err
 		}
-		r := &replay{image: image, to: destinations[i], graph: g, waiting: len(g.Blobs)}
+		r := &replay{image: image, to: destinations[i], graph: g}
+		u.images = append(u.images, r)
+		for _, m := range plan.Missing {
+			if m.Digest != "" && m.Image == image.Reference {
+				r.holes = append(r.holes, Lack{Digest: m.Digest, Reason: m.Reason, cause: lackAtSource})
+			}
+		}
+		if r.waiting = len(g.Blobs); o.Earlier != nil && o.Earlier.Images[i].there() {
+			r.earlier, r.done = &o.Earlier.Images[i], true
+		}
 		for _, blob := range g.Blobs {
 			u.users[blob.Digest] = append(u.users[blob.Digest], r)
 		}
-		u.images = append(u.images, r)
 	}
 	return u, nil
 }
@@ -144,16 +199,13 @@ func newUnpacker(b *bundle.Bundle, target Target, o UnpackOptions) (*unpacker, e
 // run takes the blobs in the order of the volumes, several at a time but begun
 // in order, and completes each image behind its last blob.
 func (u *unpacker) run(ctx context.Context) error {
-	readers := u.options.Jobs
-	if u.options.Sequential {
-		readers = 1
-	}
+	u.giveUp()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// Not the groups' own contexts: those end with the first group, while
 	// images are still being completed.
 	var blobs, images errgroup.Group
-	blobs.SetLimit(readers)
+	blobs.SetLimit(cap(u.reading))
 	images.SetLimit(u.options.Jobs)
 	// The first error is the cause; those that come after it may just be its
 	// echo, and may come back sooner.
@@ -167,19 +219,21 @@ func (u *unpacker) run(ctx context.Context) error {
 		images.Go(func() error { return stopOn(u.complete(ctx, r)) })
 	}
 	for _, r := range u.images {
-		if r.waiting == 0 {
+		if r.waiting == 0 && !r.done && len(r.lacks) == 0 {
 			complete(r)
 		}
 	}
 	for _, b := range inVolumeOrder(u.bundle.Prologue.Plan()) {
-		if len(u.users[b.Digest]) == 0 {
+		wanting := u.wanting(b.Digest)
+		if len(wanting) == 0 {
+			tell(u.options.Progress, Event{Kind: BytesSkipped, Bytes: b.Size})
 			continue
 		}
 		if ctx.Err() != nil {
 			break
 		}
 		blobs.Go(func() error {
-			ready, err := u.blob(ctx, b)
+			ready, err := u.blob(ctx, b, wanting)
 			for _, r := range ready {
 				complete(r)
 			}
@@ -190,93 +244,77 @@ func (u *unpacker) run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// blob brings one blob into the repository of the first image that needs it, and
-// returns the images that waited for nothing else.
-func (u *unpacker) blob(ctx context.Context, b *bundle.Blob) ([]*replay, error) {
-	users := u.users[b.Digest]
-	repository := users[0].to.Repository
-	has, err := u.target.HasBlob(ctx, repository, b.Descriptor())
-	if err != nil {
-		return nil, &BlobError{Digest: b.Digest, Where: repository, Image: users[0].image.Reference, Err: err}
+// giveUp spares the blobs of the images that the target does not take anyway. Those
+// of images that lack something are brought: what is lacking may come later.
+func (u *unpacker) giveUp() {
+	for _, r := range u.images {
+		r.hopeless = r.lacking(lackRefused)
 	}
-	var lack *Lack
-	if has {
-		u.count(func(c *BlobCounts) { c.Present++ })
-		tell(u.options.Progress, Event{Kind: BytesSkipped, Bytes: b.Size})
-	} else {
-		err := u.push(ctx, repository, b)
-		if lack = u.lacking(b, err); lack == nil && err != nil {
-			return nil, &BlobError{Digest: b.Digest, Where: repository, Image: users[0].image.Reference, Err: err}
-		}
-		if lack == nil {
-			u.count(func(c *BlobCounts) { c.Pushed++; c.PushedBytes += b.Size })
-		}
-	}
-	if lack == nil {
-		u.known.add(repository, b.Digest)
-	}
-	return u.settle(users, lack, !has), nil
 }
 
-// push sends a blob from the media; where there are several copies of a volume
-// and one is damaged, from the others.
-func (u *unpacker) push(ctx context.Context, repository string, b *bundle.Blob) (err error) {
-	counted := &countingReader{progress: u.options.Progress}
-	takeBack := func() {
-		tell(u.options.Progress, Event{Kind: BytesMoved, Bytes: -counted.n})
-		counted.n = 0
-	}
-	for nth := range max(1, u.bundle.Copies(b)) {
-		err = u.target.PushBlob(ctx, repository, b.Descriptor(), func(ctx context.Context) (io.ReadCloser, error) {
-			takeBack() // what an attempt before this one read
-			r, err := u.bundle.Blob(ctx, b, nth)
-			if err != nil {
-				return nil, err
-			}
-			counted.r = r
-			return struct {
-				io.Reader
-				io.Closer
-			}{counted, r}, nil
-		})
-		if damage := (*bundle.DamageError)(nil); !errors.As(err, &damage) {
-			break
+// wanting returns the images for which a blob has to be brought.
+func (u *unpacker) wanting(d digest.Digest) []*replay {
+	var wanting []*replay
+	for _, r := range u.users[d] {
+		if r.earlier == nil && !r.hopeless {
+			wanting = append(wanting, r)
 		}
 	}
-	if err != nil {
-		takeBack()
-	}
-	return err
+	return wanting
 }
 
-// lacking says what an error means for the images: nil when it is not about the
-// media.
-func (u *unpacker) lacking(b *bundle.Blob, err error) *Lack {
-	var damage *bundle.DamageError
-	var missing *bundle.MissingVolumeError
+// blob brings one blob into the repository of the first image that wants it,
+// unless one that was there before has it, and returns the images that waited for
+// nothing else.
+func (u *unpacker) blob(ctx context.Context, b *bundle.Blob, wanting []*replay) ([]*replay, error) {
+	d, users := b.Descriptor(), u.users[b.Digest]
+	if users[0].earlier != nil && u.seek(ctx, users[:1], d, "") {
+		return u.settle(wanting, nil), nil
+	}
+	home := wanting[0].to.Repository
+	err := u.ensure(ctx, home, d, true)
+	var lacks lacksError
 	switch {
-	case errors.As(err, &missing):
-		return &Lack{Digest: b.Digest, Reason: missing.Error(), Volumes: missing.Numbers, missing: true}
-	case errors.As(err, &damage):
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.damaged[damage.File] = true
-		return &Lack{Digest: b.Digest, Reason: damage.Error(), Volumes: b.VolumesOf()}
+	case err == nil:
+		return u.settle(wanting, nil), nil
+	case ctx.Err() != nil:
+		return nil, err
+	case errors.As(err, &lacks):
+		if u.seek(ctx, users, d, home) {
+			lacks = nil
+		}
+		return u.settle(wanting, lacks), ctx.Err()
 	}
-	return nil
+	return u.refused(wanting, b, err)
 }
 
-// settle notes for all users that the blob's turn is over.
-func (u *unpacker) settle(users []*replay, lack *Lack, sent bool) (ready []*replay) {
+// refused leaves the images out that want the blob in the first one's repository,
+// into which it could not be brought. The others fetch it for themselves.
+func (u *unpacker) refused(users []*replay, b *bundle.Blob, err error) ([]*replay, error) {
+	home := users[0].to.Repository
+	err = &BlobError{Digest: b.Digest, Where: home, Image: users[0].image.Reference, Err: err}
+	var ready []*replay
+	for _, r := range users {
+		var lacks []Lack
+		if r.to.Repository == home {
+			lacks = []Lack{{Digest: b.Digest, Reason: err.Error(), Volumes: b.VolumesOf(), cause: lackRefused}}
+		}
+		ready = append(ready, u.settle([]*replay{r}, lacks)...)
+	}
+	if u.options.KeepGoing {
+		return ready, nil
+	}
+	return nil, err
+}
+
+// settle notes for images that a blob's turn is over, and returns those that are
+// ready to be completed.
+func (u *unpacker) settle(users []*replay, lacks []Lack) (ready []*replay) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, r := range users {
 		r.waiting--
-		if lack != nil {
-			r.lacks = append(r.lacks, *lack)
-			r.damaged = r.damaged || !lack.missing
-		}
-		r.sent = r.sent || sent && lack == nil
+		r.lacks = append(r.lacks, lacks...)
 		if r.waiting == 0 && len(r.lacks) == 0 {
 			ready = append(ready, r)
 		}
@@ -288,37 +326,4 @@ func (u *unpacker) count(f func(*BlobCounts)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	f(&u.counts)
-}
-
-func (u *unpacker) receipt() *Receipt {
-	plan := u.bundle.Prologue.Plan()
-	receipt := &Receipt{
-		Version: 1, Bundle: u.bundle.BundleID, Name: plan.Name, Plan: u.bundle.PlanID,
-		Blobs: u.counts, MissingVolumes: u.bundle.Missing(), Images: []ReceiptImage{},
-	}
-	for _, d := range u.bundle.Damage {
-		if bundle.IsVolumeName(d.File) {
-			u.damaged[d.File] = true
-		}
-	}
-	for file := range u.damaged {
-		receipt.DamagedVolumes = append(receipt.DamagedVolumes, file)
-	}
-	slices.Sort(receipt.DamagedVolumes)
-	for _, r := range u.images {
-		state := ImagePushed
-		switch {
-		case r.damaged:
-			state = ImageDamaged
-		case len(r.lacks) > 0:
-			state = ImageMissing
-		case r.present:
-			state = ImagePresent
-		}
-		receipt.Images = append(receipt.Images, ReceiptImage{
-			Destination: r.to.String(), Digest: r.image.Root.Digest, Reference: r.image.Reference,
-			State: state, Lacks: r.lacks, Replaced: r.replaced,
-		})
-	}
-	return receipt
 }

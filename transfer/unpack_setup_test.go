@@ -23,14 +23,52 @@ import (
 func makeBundle(t testing.TB, volumeSize int64, o transfer.SelectOptions, images ...fixtures.Image) string {
 	t.Helper()
 	source := newOrigin(images...)
-	prologue := plan(t, source.sources(), "source.example", volumeSize, o, images...)
+	return writeBundle(t, plan(t, source.sources(), "source.example", volumeSize, o, images...), source)
+}
+
+// writeBundle writes the volumes of a plan into a new directory, without the blobs
+// that are left out.
+func writeBundle(t testing.TB, prologue *bundle.Prologue, source *origin, leftOut ...bundle.Missing) string {
+	t.Helper()
 	path := t.TempDir()
 	dir, err := bundle.OpenDir(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	if _, _, err := packInto(t.Context(), dir, prologue, source.sources(), transfer.PackOptions{}); err != nil {
+	var volumes []bundle.Volume
+	var gate io.Reader
+	for n := 1; n <= prologue.Plan().Volumes; n++ {
+		w, err := bundle.CreateVolume(dir, prologue, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for m, ok := w.Next(); ok; m, ok = w.Next() {
+			if slices.ContainsFunc(leftOut, func(l bundle.Missing) bool { return l.Digest == m.Blob.Digest }) {
+				w.Skip()
+				continue
+			}
+			if m.Start == 0 {
+				content := source.contents[m.Blob.Digest].Open()
+				defer content.Close()
+				if gate, err = oci.NewReader(content, m.Blob.Descriptor()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.WriteMember(gate); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		v, err := w.Commit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		volumes = append(volumes, v)
+	}
+	if _, _, err := bundle.Finish([]bundle.Dir{dir}, prologue, volumes, leftOut); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -62,6 +100,21 @@ func unpack(t testing.TB, path string, site *fixtures.Registry) *transfer.Receip
 		t.Fatal(err)
 	}
 	return receipt
+}
+
+// into are the options for unpacking into a registry, under mirror/.
+func into(site *fixtures.Registry) transfer.UnpackOptions {
+	return transfer.UnpackOptions{To: site.Host() + "/mirror"}
+}
+
+// states returns the states of the images in a receipt by repository at the
+// source.
+func states(receipt *transfer.Receipt, images []fixtures.Image) map[string]string {
+	all := make(map[string]string)
+	for i, image := range receipt.Images {
+		all[images[i].Repository] = image.State
+	}
+	return all
 }
 
 // siteTag is the tag that an image has at the site.
@@ -129,6 +182,8 @@ type watched struct {
 	*registry.Client
 	// before is called before a blob is pushed, and can fail that.
 	before func(ctx context.Context, d oci.Descriptor) error
+	// manifest is called before a manifest is pushed.
+	manifest func(repository, tag string)
 	// tagged is called after a manifest was pushed with a tag.
 	tagged  func(repository, tag string)
 	resolve func(oci.Reference) (oci.Descriptor, bool)
@@ -159,6 +214,9 @@ func (w *watched) PushBlob(ctx context.Context, repository string, d oci.Descrip
 }
 
 func (w *watched) PushManifest(ctx context.Context, repository, tag string, d oci.Descriptor, content []byte) error {
+	if w.manifest != nil {
+		w.manifest(repository, tag)
+	}
 	if err := w.Client.PushManifest(ctx, repository, tag, d, content); err != nil {
 		return err
 	}

@@ -248,15 +248,7 @@ func TestUnpackNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path = t.TempDir()
-	dir, err := bundle.OpenDir(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	if _, _, err := packInto(t.Context(), dir, prologue, sources, transfer.PackOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	path = writeBundle(t, prologue, source)
 	site.ResetStats()
 	_, err = transfer.Unpack(t.Context(), openBundle(t, path), client(t), transfer.UnpackOptions{To: site.Host() + "/mirror"})
 	if !errors.Is(err, transfer.ErrNaming) || !strings.Contains(err.Error(), "one.example/team/small:1") || !strings.Contains(err.Error(), "two.example/team/small:1") {

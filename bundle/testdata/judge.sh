@@ -129,11 +129,9 @@ while read -r line; do finding "$line"; done < <(both '
 	($lacks - [$p.blobs[] | select(.held | not) | .digest] | .[] | "\(.) is missing and has no place in the plan"),
 	($p.blobs[] | select([.volume, .extents, .held | select(.)] | length != 1) | "\(.digest) has not one place in the plan"),
 	($p.blobs[] | select((.held // 1) > ($p.held // [1] | length)) | "\(.digest) is held with no image")')
-declare -A left_out=() lacks=()
-while read -r digest why; do
-	left_out[$digest]=1
-	[ "$why" = held ] || lacks[$digest]=1
-done < <(both '($p.blobs[] | select(.held) | "\(.digest) held"), ($lacks[] | "\(.) lacking")')
+declare -A left_out=() missing=()
+while read -r digest; do left_out[$digest]=1; done < <(both '($p.blobs[] | select(.held) | .digest), $lacks[]')
+while read -r digest; do missing[$digest]=1; done < <(both '($i.missing // [])[].digest // empty')
 read -r count volume_size < <(query '"\(.volumes) \(.volumeSize)"' "$plan")
 query '.plan, (.volumes[] | "\(.number) \(.name) \(.size) \(.digest)")' inventory.json >"$tmp/volumes"
 { read -r stated && mapfile -t volumes; } <"$tmp/volumes"
@@ -258,9 +256,9 @@ declare -A first=() named=()
 descend() { # DEPTH SPARSE DIGEST SIZE TYPE KIND, for $number, the image's; notes whether it is $incomplete
 	local hash=${3#sha256:} child
 	[ "$6" != blob ] || first[$3]=${first[$3]:-$number}
+	[ "$6" != blob ] || [ -z "${missing[$3]:-}" ] || incomplete=true
 	if [ "$6" = blob ] && [ -n "${left_out[$3]:-}" ]; then
 		[ "${stated_size[$3]}" = "$4" ] || finding "blob $3 has not the $4 bytes that its parent says"
-		[ -z "${lacks[$3]:-}" ] || incomplete=true
 		return
 	fi
 	if [ ! -f "$layout/blobs/sha256/$hash" ]; then
@@ -294,6 +292,6 @@ while read -r digest stated; do
 	[ "${first[$digest]:-0}" = "$stated" ] || finding "blob $digest is needed first by image ${first[$digest]:-0}, the inventory says $stated"
 done <"$tmp/needed"
 while read -r digest image; do
-	[ "$image" = "${references[${first[$digest]:-0}]:--}" ] || finding "blob $digest is missing for $image, which is not the first image that needs it"
+	[ "$image" = - ] || [ "$image" = "${references[${first[$digest]:-0}]:-}" ] || finding "blob $digest is missing for $image, which is not the first image that needs it"
 done < <(both '($i.missing // [])[($p.missing // [] | length):][] | "\(.digest) \(.image // "-")"')
 over

@@ -27,6 +27,7 @@ func hintFor(err error) string {
 		damage   *bundle.DamageError
 		mixed    *bundle.MixedError
 		dns      *net.DNSError
+		lean     *transfer.LeanError
 		noMedium *noMediumError
 		readBack *bundle.ReadBackError
 		encoder  *bundle.EncoderError
@@ -34,6 +35,8 @@ func hintFor(err error) string {
 	switch {
 	case errors.As(err, &prologue):
 		return fmt.Sprintf("use --volume-size %d or more, or pack fewer images into one bundle", prologue.Smallest)
+	case errors.As(err, &lean):
+		return fmt.Sprintf("unpack %s there first, with the same --to and --naming, and then this; --keep-going leaves out the images that need it", lean.Bundles[0].Name)
 	case errors.As(err, &noMedium):
 		return noMedium.hint()
 	case errors.As(err, &readBack):
@@ -88,10 +91,11 @@ func hintFor(err error) string {
 func statusFor(err error) int {
 	var damage *bundle.DamageError
 	var missing *bundle.MissingVolumeError
+	var lean *transfer.LeanError
 	switch {
 	case errors.As(err, &damage), errors.Is(err, verify.ErrDamage):
 		return exitDamage
-	case errors.As(err, &missing), errors.Is(err, verify.ErrMissing), errors.Is(err, transfer.ErrNoMedium):
+	case errors.As(err, &missing), errors.As(err, &lean), errors.Is(err, verify.ErrMissing), errors.Is(err, transfer.ErrNoMedium):
 		return exitMissing
 	}
 	return exitFailed

@@ -17,13 +17,17 @@ import (
 
 // unpackFlags are the flags of satchel unpack.
 type unpackFlags struct {
-	remote  remoteFlags
-	out     *output
-	to      string
-	naming  string
-	media   string
-	receipt string
-	dryRun  bool
+	remote      remoteFlags
+	out         *output
+	stdin       *os.File // where another medium is asked for
+	to          string
+	naming      string
+	media       string
+	receipt     string
+	dryRun      bool
+	keepGoing   bool
+	verifyFirst bool
+	span        bool
 }
 
 func unpackCommand() command {
@@ -31,14 +35,19 @@ func unpackCommand() command {
 		name: "unpack", arguments: "MEDIA... --to REGISTRY[/PREFIX]", summary: "replay into a registry",
 		about: "Pushes the images of the volumes in the directories into a registry, in one pass over\n" +
 			"the media, checking while it reads. An image gets its tag only when all of it is there.\n" +
-			"Blobs that the registry has are not sent again: an interrupted run is repeated and goes on.",
+			"Blobs that the registry has are not sent again: an interrupted run is repeated and goes on.\n" +
+			"Media may come one at a time, in any order: what can be completed is completed, and the\n" +
+			"next run with the next medium goes on. With --span, it is asked for in the same run.",
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
-			f := &unpackFlags{}
+			f := &unpackFlags{stdin: os.Stdin}
 			flags.StringVar(&f.to, "to", "", "`REGISTRY[/PREFIX]` to push to, or oci:DIR for an OCI image layout")
 			flags.StringVar(&f.naming, "naming", "path", "`NAMES` at the site: path (the source's repository path) or host (with its host before it)")
 			flags.StringVar(&f.media, "media", "parallel", "`WAY` to read media: parallel, or sequential for discs and rotating disks")
+			flags.BoolVar(&f.span, "span", false, "one drive, the one directory named: ask there for one medium after another")
+			flags.BoolVar(&f.verifyFirst, "verify-first", false, "read all of the media before the first push; damage then stops it, unless --keep-going")
+			flags.BoolVar(&f.keepGoing, "keep-going", false, "go on with the other images when one cannot be pushed, or needs what is not at the site")
 			flags.BoolVar(&f.dryRun, "dry-run", false, "show source=destination for each image, and push nothing; does not probe the registry")
-			flags.StringVar(&f.receipt, "receipt", "", "write what was done to `FILE`, as JSON")
+			flags.StringVar(&f.receipt, "receipt", "", "write what was done to `FILE`, as JSON, also when it was interrupted")
 			f.remote.add(flags)
 			f.out = p.output(flags)
 			return f.run
@@ -54,6 +63,10 @@ func (f *unpackFlags) check(media []string) error {
 		return usagef("--naming %q is neither path nor host", f.naming)
 	case f.media != "parallel" && f.media != "sequential":
 		return usagef("--media %q is neither parallel nor sequential", f.media)
+	case f.span && len(media) != 1:
+		return usagef("--span asks for media in one drive: name one directory, not %d", len(media))
+	case f.span && f.dryRun:
+		return usagef("--span means nothing with --dry-run: what is to be pushed stands on every medium")
 	}
 	if strings.Contains(f.to, "@") {
 		return usagef("--to has an @: credentials do not belong there, name them with --authfile")
@@ -75,23 +88,17 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 	if err := f.check(media); err != nil {
 		return err
 	}
-	b, err := openMedia(media)
+	b, err := f.open(media)
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	for _, d := range b.Damage {
-		f.out.message("warning: %v", d)
-	}
-	if b.Prologue == nil {
-		return fmt.Errorf("no volume can be used: %w", b.Damage[0])
-	}
-	to := f.to
-	if strings.HasPrefix(to, "oci:") {
-		to = ""
+	p := &passes{flags: f, medium: b, plan: b.Prologue.Plan(), to: f.to, seen: make(map[int]bool)}
+	defer func() { p.medium.Close() }()
+	if strings.HasPrefix(f.to, "oci:") {
+		p.to = ""
 	}
 	if f.dryRun {
-		return f.show(b.Bundle, to)
+		return f.show(b.Bundle, p.to)
 	}
 	if f.receipt != "" {
 		// Better now than when all is pushed.
@@ -100,15 +107,38 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 		}
 		defer os.Remove(f.receipt + ".part") // which is gone when all went well
 	}
+	if err := p.verifyFirst(ctx); err != nil {
+		return err
+	}
 	target, done, err := f.target()
 	if err != nil {
 		return err
 	}
-	receipt, err := f.unpack(ctx, b.Bundle, target, to)
-	if err := errors.Join(err, done()); err != nil {
+	p.target = target
+	err = p.run(ctx, media)
+	err = errors.Join(err, done(), f.writeReceipt(p.receipt))
+	if err != nil {
 		return err
 	}
-	return f.conclude(receipt, b.Bundle)
+	return f.conclude(p.receipt, p.plan)
+}
+
+// open opens media and says what is wrong with them. The caller closes the
+// bundle.
+func (f *unpackFlags) open(media []string) (*openBundle, error) {
+	b, err := openMedia(media)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range b.Damage {
+		f.out.message("warning: %v", d)
+	}
+	if b.Prologue == nil {
+		err := fmt.Errorf("no volume can be used: %w", b.Damage[0])
+		b.Close()
+		return nil, err
+	}
+	return b, nil
 }
 
 // show prints what would be pushed where.
@@ -133,80 +163,100 @@ func (f *unpackFlags) show(b *bundle.Bundle, to string) error {
 		f.out.message("%s of %d not here: images that need more than what is here and what the registry has will be left out",
 			volumeList(missing), plan.Volumes)
 	}
+	if held := bundle.HeldBundles(plan); len(held) > 0 {
+		f.out.message("the bundle leans on %s, which must be at the site", strings.Join(held, " and "))
+	}
 	if sparse {
 		f.out.message("the bundle has sparse indexes; whether the registry takes them is not probed in a dry run")
 	}
 	return f.out.json(mappings)
 }
 
-func (f *unpackFlags) unpack(ctx context.Context, b *bundle.Bundle, target transfer.Target, to string) (*transfer.Receipt, error) {
-	plan := b.Prologue.Plan()
-	var total int64
-	for i := range plan.Blobs {
-		total += plan.Blobs[i].Size
+// writeReceipt writes what is known, if it was asked for.
+func (f *unpackFlags) writeReceipt(receipt *transfer.Receipt) error {
+	if f.receipt == "" || receipt == nil {
+		return nil
 	}
-	f.out.message("unpacking %s, %s, %s, to %s", plan.Name, count(len(plan.Images), "image"), human(total), f.to)
-	if missing := b.Missing(); len(missing) > 0 {
-		f.out.message("%s of %d not here: images that need more than what is here and what the registry has are left out",
-			volumeList(missing), plan.Volumes)
+	content, err := json.MarshalIndent(receipt, "", " ")
+	if err == nil {
+		err = os.WriteFile(f.receipt+".part", append(content, '\n'), 0o644)
 	}
-	f.out.start("unpacking", total)
-	defer f.out.stop()
-	return transfer.Unpack(ctx, b, target, transfer.UnpackOptions{
-		To: to, Naming: transfer.Naming(f.naming), Jobs: f.remote.jobs, Sequential: f.media == "sequential",
-		Progress: func(e transfer.Event) {
-			switch e.Kind {
-			case transfer.BytesMoved, transfer.BytesSkipped:
-				f.out.add(e.Bytes)
-			case transfer.ImageComplete:
-				f.out.message("%s is there", e.Destination)
-			case transfer.ImageReplaced:
-				f.out.message("%s named %s before, and is replaced", e.Destination, e.Digest)
-			}
-		},
-	})
+	if err == nil {
+		err = os.Rename(f.receipt+".part", f.receipt)
+	}
+	if err != nil {
+		return fmt.Errorf("receipt: %w", err)
+	}
+	return nil
 }
 
-// conclude prints the result, writes the receipt and chooses the exit status.
-func (f *unpackFlags) conclude(receipt *transfer.Receipt, b *bundle.Bundle) error {
-	if f.receipt != "" {
-		content, err := json.MarshalIndent(receipt, "", "  ")
-		if err != nil {
-			return err
-		}
-		err = os.WriteFile(f.receipt+".part", append(content, '\n'), 0o644)
-		if err == nil {
-			err = os.Rename(f.receipt+".part", f.receipt)
-		}
-		if err != nil {
-			return fmt.Errorf("receipt: %w", err)
-		}
-	}
+// conclude prints the result and chooses the exit status.
+func (f *unpackFlags) conclude(receipt *transfer.Receipt, plan *bundle.Plan) error {
 	there := 0
-	for _, image := range receipt.Images {
-		if image.State == transfer.ImagePushed || image.State == transfer.ImagePresent {
-			there++
-			continue
+	for i := range receipt.Images {
+		image := &receipt.Images[i]
+		state := image.State
+		if state == transfer.ImagePushed || state == transfer.ImagePresent {
+			if there++; len(image.Lacks) == 0 {
+				continue
+			}
+			state = "incomplete"
 		}
-		f.out.printf("%s: %s: %s\n", image.State, image.Reference, image.Why(b.Prologue.Plan().Volumes))
+		f.out.printf("%s: %s: %s\n", state, image.Reference, why(image, plan.Volumes))
+	}
+	// Of what was not found at all when the bundle was planned, there is no image.
+	absent := 0
+	for _, m := range plan.Missing {
+		if m.Digest == "" {
+			absent++
+			f.out.printf("missing: %s: it is not in the bundle: %s\n", m.Image, m.Reason)
+		}
 	}
 	c := receipt.Blobs
 	f.out.printf("%d of %d images are at %s: %d blobs pushed (%s), %d were there, %d mounted, %d copied\n",
-		there, len(receipt.Images), f.to, c.Pushed, human(c.PushedBytes), c.Present, c.Mounted, c.Copied)
+		there, len(receipt.Images)+absent, f.to, c.Pushed, human(c.PushedBytes), c.Present, c.Mounted, c.Copied)
 	if err := f.out.json(receipt); err != nil {
 		return err
 	}
 	complete, damaged := receipt.Complete()
+	f.advise(receipt)
 	switch {
 	case damaged:
-		f.out.message("hint: the images that are left out need another copy of %s; satchel verify says what is damaged",
-			strings.Join(receipt.DamagedVolumes, ", "))
 		return &statusError{exitDamage}
-	case !complete:
-		f.out.message("hint: run this again with %s, which may be alone; what is there already is not sent again", volumeList(b.Missing()))
+	case receipt.Count(transfer.ImageFailed) > 0:
+		return &statusError{exitFailed}
+	case !complete || absent > 0:
 		return &statusError{exitMissing}
 	}
 	return nil
+}
+
+// why says what an image lacks and, where a blob of it is cut over media, which
+// of them it needs at one time.
+func why(image *transfer.ReceiptImage, volumes int) string {
+	s := image.Why(volumes)
+	if together := image.Together(); len(together) > 0 {
+		s += fmt.Sprintf("; a layer is cut over %s, which it needs together", volumeList(together))
+	}
+	return s
+}
+
+// advise says what to do about what is lacking.
+func (f *unpackFlags) advise(receipt *transfer.Receipt) {
+	if _, damaged := receipt.Complete(); damaged {
+		f.out.message("hint: what is damaged, %s, is needed whole from another copy; satchel verify says where the damage is",
+			strings.Join(receipt.DamagedVolumes, ", "))
+	}
+	if receipt.Count(transfer.ImageFailed) > 0 {
+		f.out.message("hint: run this again when the registry takes what failed; what is there already is not sent again")
+	}
+	if absent := receipt.Absent(); len(absent) > 0 {
+		f.out.message("hint: run this again with %s, which may be alone; what is there already is not sent again", volumeList(absent))
+	}
+	if needed := receipt.Needed(); len(needed) > 0 {
+		f.out.message("hint: what is lost or damaged is made again, alone and byte for byte, where the bundle was packed:\n"+
+			"  satchel pack --plan %s --only-volumes %s -o DIR", bundle.PlanName(receipt.Name), volumeRanges(needed))
+	}
 }
 
 // target opens what --to names. done closes it.
