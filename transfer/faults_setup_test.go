@@ -30,6 +30,12 @@ func TestFaults(t *testing.T) {
 		{"pack: the medium, writing", faultsOfWriting},
 		{"pack: the medium, continuing", faultsOfContinuing},
 		{"pack: loss of power", faultsOfPower},
+		{"pack: media that lie", faultsOfFlash},
+		{"pack: media that are full", faultsOfFullMedia},
+		{"pack: media that are pulled out", faultsOfPulledMedia},
+		{"pack: the source", faultsOfSource},
+		{"pack: the source, tried again", faultsOfSourceTriedAgain},
+		{"pack: the source, tokens that end", faultsOfTokens},
 	} {
 		t.Run(matrix.name, func(t *testing.T) {
 			f.begin(matrix.name)

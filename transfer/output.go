@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"satchel/bundle"
@@ -225,7 +224,7 @@ func (o *outputs) begin(i int) error {
 		return nil
 	}
 	if err := bundle.WritePlan(o.all[i].Dir, o.prologue); err != nil {
-		return fmt.Errorf("%s: %w", o.all[i].Name, err)
+		return err
 	}
 	o.begun[i] = true
 	return nil
@@ -249,13 +248,4 @@ func (o *outputs) change(ctx context.Context, why Change) error {
 			return why.Refused
 		}
 	}
-}
-
-// dirs are the directories that are there now.
-func (o *outputs) dirs() []bundle.Dir {
-	var dirs []bundle.Dir
-	for _, out := range o.all {
-		dirs = append(dirs, out.Dir)
-	}
-	return slices.Clip(dirs)
 }

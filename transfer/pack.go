@@ -216,7 +216,7 @@ func (p *packer) conclude(ctx context.Context) (*Packed, error) {
 		return r, nil
 	}
 	var err error
-	r.Inventory, r.Bundle, err = bundle.Finish(p.dirs(), p.prologue, r.Volumes, r.Missing)
+	r.Inventory, r.Bundle, err = p.finish(r.Volumes, r.Missing)
 	r.Missing = all
 	return r, err
 }

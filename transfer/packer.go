@@ -80,22 +80,16 @@ func (p *packer) write(ctx context.Context) error {
 			first = false
 		}
 		failed, err := p.fetch(ctx, jobs)
+		if err == nil {
+			err = p.finishAll(ctx)
+		}
+		if medium := (*mediumError)(nil); errors.As(err, &medium) && isFull(err) && ctx.Err() == nil {
+			err = p.leave(ctx, medium.output, medium)
+		}
 		switch {
 		case errors.Is(err, errReplan):
 			continue
-		case failed == nil && err == nil:
-			err = p.finishAll(ctx)
-			if errors.Is(err, errReplan) {
-				continue
-			}
-			return err
 		case failed == nil || ctx.Err() != nil:
-			return err
-		}
-		if isFull(err) && len(p.open) > 0 {
-			if err = p.leave(ctx, p.open[len(p.open)-1].output, err); errors.Is(err, errReplan) {
-				continue
-			}
 			return err
 		}
 		source, mismatch := (*sourceError)(nil), (*oci.MismatchError)(nil)
@@ -144,6 +138,25 @@ func (p *packer) giveUp(j *job, err error) bool {
 type sourceError struct{ error }
 
 func (e *sourceError) Unwrap() error { return e.error }
+
+// mediumError is an error of writing to a medium.
+type mediumError struct {
+	output int // its index
+	name   string
+	err    error
+}
+
+func (e *mediumError) Error() string { return e.name + ": " + e.err.Error() }
+func (e *mediumError) Unwrap() error { return e.err }
+
+// onMedium says which medium an error is about, unless it is about something else.
+func (p *packer) onMedium(i int, err error) error {
+	source, damage, medium := (*sourceError)(nil), (*bundle.DamageError)(nil), (*mediumError)(nil)
+	if err == nil || errors.Is(err, errReplan) || errors.As(err, &source) || errors.As(err, &damage) || errors.As(err, &medium) {
+		return err
+	}
+	return &mediumError{i, p.all[i].Name, err}
+}
 
 // fetch does the jobs. On failure it returns the job that failed, whose volumes
 // are cut back to its beginning when the run may go on.
@@ -217,8 +230,9 @@ func (p *packer) doParts(ctx context.Context, j *job, r *countingReader) error {
 			}
 		}
 		if part.write {
-			if err := p.open[len(p.open)-1].WriteMember(r); err != nil {
-				return err
+			w := p.open[len(p.open)-1]
+			if err := w.WriteMember(r); err != nil {
+				return p.onMedium(w.output, err)
 			}
 			continue
 		}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
+
 	"satchel/bundle"
 )
 
@@ -22,7 +24,7 @@ func (p *packer) advance(ctx context.Context, m bundle.Member) error {
 				return nil
 			}
 			if err := current.Finish(); err != nil {
-				return err
+				return p.onMedium(current.output, err)
 			}
 		}
 		if len(p.queue) == 0 {
@@ -60,7 +62,7 @@ func (p *packer) beginVolume(ctx context.Context, n int) error {
 		if p.fits(s.output, n, s.FileSize) {
 			w, err := s.Resume(p.all[s.output].Dir)
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.all[s.output].Name, err)
+				return p.onMedium(s.output, err)
 			}
 			p.open = append(p.open, openVolume{w, n, s.output})
 			p.tell(Event{Kind: VolumeContinued, Volume: s.Volume.Name, Where: p.all[s.output].Name, Bytes: s.Volume.Size})
@@ -68,7 +70,7 @@ func (p *packer) beginVolume(ctx context.Context, n int) error {
 		}
 		name := bundle.FileName(p.prologue.Plan(), n, false)
 		if err := p.all[s.output].Dir.Remove(name); err != nil {
-			return fmt.Errorf("%s: removing %s: %w", p.all[s.output].Name, name, err)
+			return p.onMedium(s.output, fmt.Errorf("removing %s: %w", name, err))
 		}
 		delete(p.stands, n)
 		return errReplan
@@ -83,11 +85,11 @@ func (p *packer) beginVolume(ctx context.Context, n int) error {
 
 func (p *packer) create(i, n int) error {
 	if err := p.outputs.begin(i); err != nil {
-		return err
+		return p.onMedium(i, err)
 	}
 	w, err := bundle.CreateVolume(p.all[i].Dir, p.prologue, n)
 	if err != nil {
-		return fmt.Errorf("%s: %w", p.all[i].Name, err)
+		return p.onMedium(i, err)
 	}
 	p.open = append(p.open, openVolume{w, n, i})
 	return nil
@@ -157,7 +159,7 @@ func (p *packer) commitWhole(ctx context.Context) error {
 				break
 			}
 			if err := w.Finish(); err != nil {
-				return err
+				return p.onMedium(w.output, err)
 			}
 		}
 		n = i + 1
@@ -176,7 +178,7 @@ func (p *packer) commit(ctx context.Context, n int) error {
 		}
 		v, err := w.Commit()
 		if err != nil {
-			return fmt.Errorf("%s: %w", p.all[w.output].Name, err)
+			return p.onMedium(w.output, err)
 		}
 		p.open = p.open[1:]
 		p.done[w.number] = v
@@ -209,8 +211,18 @@ func (p *packer) leave(ctx context.Context, output int, why error) error {
 	if err := p.close(); err != nil {
 		return errors.Join(why, err)
 	}
-	lowest := p.open[0].number
-	for _, w := range p.open {
+	open := p.open
+	if len(p.queue) > 0 {
+		// The next one may have failed to begin.
+		if s := p.stands[p.queue[0]]; s == nil || s.output == output {
+			open = append(open, openVolume{number: p.queue[0], output: output})
+		}
+	}
+	if len(open) == 0 {
+		return why
+	}
+	lowest := open[0].number
+	for _, w := range open {
 		name := bundle.FileName(p.prologue.Plan(), w.number, false)
 		if err := p.all[w.output].Dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(why, err)
@@ -226,6 +238,28 @@ func (p *packer) leave(ctx context.Context, output int, why error) error {
 		p.queue = slices.DeleteFunc(p.queue, func(n int) bool { return n == lowest })
 	}
 	return errReplan
+}
+
+// finish writes the small files onto each medium. One without room for them goes
+// without, as long as another has them.
+func (p *packer) finish(volumes []bundle.Volume, missing []bundle.Missing) (inventory *bundle.Inventory, id digest.Digest, err error) {
+	var full error
+	for i, out := range p.all {
+		made, madeID, err := bundle.Finish([]bundle.Dir{out.Dir}, p.prologue, volumes, missing)
+		switch err = p.onMedium(i, err); {
+		case err == nil:
+			inventory, id = made, madeID
+		case isFull(err):
+			full = err
+			p.tell(Event{Kind: MediumLeft, Where: out.Name, Err: err})
+		default:
+			return nil, "", err
+		}
+	}
+	if inventory == nil {
+		return nil, "", full
+	}
+	return inventory, id, nil
 }
 
 // finishAll makes what has no members left to be fetched.

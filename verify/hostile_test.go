@@ -88,6 +88,9 @@ func TestTwoCopies(t *testing.T) {
 	b := open(t, all)
 	for n := 1; n <= b.Prologue.Plan().Volumes; n++ {
 		stored := first(t, b, n, func(l bundle.Located) bool { return l.Size > 0 && !l.Blob.Compress })
+		if n%slowdown != 1%slowdown && stored.Extent == 0 {
+			continue
+		}
 		one := made{volumeName(n): all[volumeName(n)]}
 		for what, bad := range map[string]made{
 			"a bit of the content": one.flip(volumeName(n), stored.Offset+2000),
@@ -174,7 +177,7 @@ func TestGraph(t *testing.T) {
 			s.Blobs[0][0].Digest, s.Blobs[0][0].Size = digest.FromString(""), 0
 		},
 		"a child is not in the plan": func(s *bundle.Selection) {
-			s.Manifests = slices.DeleteFunc(s.Manifests, func(m bundle.Manifest) bool { return m.Digest == index.Manifests[0].Descriptor.Digest })
+			leaveOut(s, index.Manifests[0].Descriptor.Digest)
 		},
 	} {
 		all := makeBundle(t, edit, index, images()[2])
@@ -197,8 +200,7 @@ func TestGraph(t *testing.T) {
 func TestSparse(t *testing.T) {
 	index := images()[0]
 	all := makeBundle(t, func(s *bundle.Selection) {
-		left := index.Manifests[0].Descriptor.Digest
-		s.Manifests = slices.DeleteFunc(s.Manifests, func(m bundle.Manifest) bool { return m.Digest == left })
+		leaveOut(s, index.Manifests[0].Descriptor.Digest)
 		s.Images[0].Sparse = true
 	}, index)
 	if r := check(t, verify.Options{}, all); !r.OK {

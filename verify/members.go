@@ -2,7 +2,6 @@ package verify
 
 import (
 	"crypto/sha256"
-	"errors"
 	"hash"
 
 	"github.com/opencontainers/go-digest"
@@ -13,25 +12,36 @@ import (
 
 // members is what a checker knows while it reads members one after another.
 type members struct {
-	volume *VolumeReport
-	// further says that a further copy of a volume is being read, compare that
-	// there will be some.
-	further, compare bool
-	// unjudged says that a further copy has an extent that there is nothing to
-	// compare with.
-	unjudged bool
+	volume *bundle.VolumeFile
+	// further says that a further copy of a volume is being read.
+	further bool
 
-	current bundle.Member
+	current bundle.Member // or, when it has ended, the last
+	open    bool          // it has not ended
 	// blob is the hash of the current blob; a cut one goes on from volume to
 	// volume. It is nil for the extents of further copies.
 	blob   hash.Hash
 	size   int64 // content seen of the blob
 	broken bool  // some of it was not seen
-	// extent is the hash of the current extent, where extents are compared.
+	// extent is the hash of the current extent, where there are further copies
+	// to compare; joined are those of the extents before.
 	extent hash.Hash
-	// joined are the digests of the blob's extents so far, by name; extents
-	// those of blobs that are right.
-	joined, extents map[string]digest.Digest
+	joined []digest.Digest
+
+	// right are the blobs that were read and have their digest; wrong, of those
+	// that are cut, were read whole and have another.
+	right map[*bundle.Blob]bool
+	wrong map[*bundle.Blob]error
+	// copies are the digests of extents of which there are several copies; parts
+	// those that the extents of a right blob have.
+	copies map[bundle.Member][]extentCopy
+	parts  map[*bundle.Blob][]digest.Digest
+}
+
+// extentCopy is an extent in one of the copies of its volume.
+type extentCopy struct {
+	volume *bundle.VolumeFile
+	digest digest.Digest
 }
 
 // Content implements [bundle.Visitor].
@@ -48,79 +58,67 @@ func (c *checker) Content(m bundle.Member, p []byte) {
 
 // turnTo begins a member, unless it is the current one.
 func (c *checker) turnTo(m bundle.Member) {
-	if c.current == m {
+	if c.open && c.current == m {
 		return
 	}
 	goesOn := m.Extent > 1 && c.current.Blob == m.Blob && c.current.Extent == m.Extent-1
-	c.current, c.extent = m, nil
-	if m.Extent > 0 && c.compare {
+	c.current, c.open, c.extent = m, true, nil
+	if m.Extent > 0 && c.bundle.Copies(m.Blob) > 1 {
 		c.extent = sha256.New()
 	}
 	switch {
 	case m.Extent > 0 && c.further:
 		c.blob = nil
 	case !goesOn:
-		c.blob, c.size, c.broken = sha256.New(), 0, m.Start > 0
-		c.joined = make(map[string]digest.Digest)
+		c.blob, c.size, c.broken, c.joined = sha256.New(), 0, m.Start > 0, nil
 	}
 }
 
 // EndMember implements [bundle.Visitor].
-func (c *checker) EndMember(m bundle.Member, whole bool) {
+func (c *checker) EndMember(m bundle.Member, isWhole bool) {
 	c.turnTo(m)
-	if c.further {
-		c.endFurther(m, whole)
+	c.open = false
+	if !isWhole || !c.volume.Whole {
+		c.broken = true
+		c.meet(m, damaged)
 		return
 	}
+	if m.Extent > 0 {
+		c.meet(m, whole)
+		c.endExtent(m)
+		return
+	}
+	if err := c.verdict(m.Blob); err != nil {
+		c.meet(m, damaged)
+		c.add(&bundle.DamageError{File: c.volume.Name, Medium: c.volume.Medium, Offset: -1, Err: err})
+		return
+	}
+	c.meet(m, whole)
+	c.right[m.Blob] = true
+}
+
+// endExtent keeps the digest of an extent, and judges the blob that ends with it.
+func (c *checker) endExtent(m bundle.Member) {
 	if c.extent != nil {
-		c.joined[m.Name()] = digest.NewDigest(digest.SHA256, c.extent)
+		sum := digest.NewDigest(digest.SHA256, c.extent)
+		c.copies[m] = append(c.copies[m], extentCopy{c.volume, sum})
+		c.joined = append(c.joined, sum)
 	}
-	if !whole {
-		c.broken, c.bad[m.Blob.Digest] = true, true
-	}
-	if !m.Last() || c.broken || c.absent[m.Blob.Digest] || c.bad[m.Blob.Digest] {
+	if c.further || c.broken || !m.Last() {
 		return
 	}
-	if !c.verdict(m) {
-		c.bad[m.Blob.Digest] = true
+	if err := c.verdict(m.Blob); err != nil {
+		c.wrong[m.Blob] = err
 		return
 	}
-	c.verdicts++
-	if c.extents == nil {
-		c.extents = make(map[string]digest.Digest)
-	}
-	for name, d := range c.joined {
-		c.extents[name] = d
-	}
+	c.right[m.Blob], c.parts[m.Blob] = true, c.joined
 }
 
 // verdict compares the blob that was read with what it must be.
-func (c *checker) verdict(m bundle.Member) bool {
+func (c *checker) verdict(b *bundle.Blob) error {
 	got := digest.NewDigest(digest.SHA256, c.blob)
-	if got == m.Blob.Digest && c.size == m.Blob.Size {
-		return true
+	if got == b.Digest && c.size == b.Size {
+		return nil
 	}
-	c.add(&bundle.DamageError{File: c.volume.Name, Medium: c.volume.Medium, Offset: -1,
-		Err: &oci.MismatchError{Want: m.Blob.Descriptor(), GotDigest: got, GotSize: c.size}})
-	return false
-}
-
-// endFurther judges a member of a further copy: a whole blob by its digest, an
-// extent by that of the same extent of a blob that was found right.
-func (c *checker) endFurther(m bundle.Member, whole bool) {
-	switch {
-	case !whole: // Damage has said so
-	case m.Extent == 0:
-		if c.verdict(m) {
-			c.good[m.Blob.Digest] = true
-		}
-	default:
-		want, ok := c.extents[m.Name()]
-		if !ok {
-			c.unjudged = true
-		} else if want != digest.NewDigest(digest.SHA256, c.extent) {
-			c.add(&bundle.DamageError{File: c.volume.Name, Medium: c.volume.Medium, Offset: -1,
-				Err: errors.New("member " + m.Name() + " differs from that of the other copy")})
-		}
-	}
+	return &oci.MismatchError{Want: b.Descriptor(), GotDigest: got, GotSize: c.size}
 }

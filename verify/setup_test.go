@@ -1,13 +1,13 @@
 package verify_test
 
 import (
-	"context"
 	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -16,32 +16,8 @@ import (
 	"satchel/bundle"
 	"satchel/fixtures"
 	"satchel/oci"
-	"satchel/transfer"
 	"satchel/verify"
 )
-
-// memory is where images are packed from.
-type memory map[digest.Digest]fixtures.Content
-
-func (m memory) Resolve(_ context.Context, ref oci.Reference) (oci.Descriptor, []byte, error) {
-	c := m[ref.Digest]
-	content, err := c.Bytes()
-	return c.Descriptor, content, err
-}
-
-func (m memory) Manifest(_ context.Context, _ string, d oci.Descriptor) ([]byte, error) {
-	return m[d.Digest].Bytes()
-}
-
-func (m memory) Blob(_ context.Context, _ string, d oci.Descriptor, offset, _ int64) (io.ReadCloser, bool, error) {
-	r := m[d.Digest].Open()
-	_, err := r.Seek(offset, io.SeekStart)
-	return r, true, err
-}
-
-func (m memory) ForeignBlob(_ context.Context, _ []string, d oci.Descriptor) (io.ReadCloser, error) {
-	return m[d.Digest].Open(), nil
-}
 
 const smallVolume = 120_000
 
@@ -69,49 +45,140 @@ type made map[string]string
 // makeBundle packs the images; edit may change what is planned.
 func makeBundle(t testing.TB, edit func(*bundle.Selection), images ...fixtures.Image) made {
 	t.Helper()
-	source := memory{}
-	var wanted []transfer.Wanted
+	return newPacking(t, edit, images...).all(nil)
+}
+
+// packing is a plan with what its volumes are made of.
+type packing struct {
+	t        testing.TB
+	prologue *bundle.Prologue
+	contents map[digest.Digest]fixtures.Content
+}
+
+func newPacking(t testing.TB, edit func(*bundle.Selection), images ...fixtures.Image) *packing {
+	t.Helper()
+	p := &packing{t: t, contents: make(map[digest.Digest]fixtures.Content)}
+	s := bundle.Selection{Name: "test", Contents: make(map[digest.Digest][]byte)}
 	for _, image := range images {
-		for _, c := range slices.Concat(image.Manifests, image.Blobs) {
-			source[c.Descriptor.Digest] = c
+		reference := "source.example/" + image.Reference()
+		origin := bundle.Origin{Repository: "source.example/" + image.Repository}
+		s.Images = append(s.Images, bundle.Image{Reference: reference, Root: bundle.ContentOf(image.Root)})
+		for _, c := range image.Manifests {
+			if p.isNew(c) {
+				content, err := c.Bytes()
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Contents[c.Descriptor.Digest] = content
+				s.Manifests = append(s.Manifests, bundle.Manifest{Content: bundle.ContentOf(c.Descriptor), Origin: origin})
+			}
 		}
-		wanted = append(wanted, transfer.Wanted{Name: oci.Reference{Repository: "source.example/" + image.Repository, Digest: image.Root.Digest}})
+		group := []bundle.Blob{}
+		for _, c := range image.Blobs {
+			if p.isNew(c) {
+				compress := oci.IsUncompressed(c.Descriptor.MediaType) && c.Descriptor.Size > 0
+				group = append(group, bundle.Blob{Content: bundle.ContentOf(c.Descriptor), Origin: origin, Compress: compress})
+			}
+		}
+		s.Blobs = append(s.Blobs, group)
 	}
-	sources := transfer.Sources{Registry: source}
-	s, err := transfer.Select(t.Context(), sources, wanted, transfer.SelectOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Name = "test"
 	if edit != nil {
 		edit(&s)
 	}
-	_, prologue, err := bundle.NewPlan(s, smallVolume)
-	if err != nil {
+	var err error
+	if _, p.prologue, err = bundle.NewPlan(s, smallVolume); err != nil {
 		t.Fatal(err)
 	}
-	path := t.TempDir()
-	dir, err := bundle.OpenDir(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return p
+}
+
+func (p *packing) isNew(c fixtures.Content) bool {
+	_, known := p.contents[c.Descriptor.Digest]
+	p.contents[c.Descriptor.Digest] = c
+	return !known
+}
+
+// leaveOut takes a manifest out of what is planned.
+func leaveOut(s *bundle.Selection, d digest.Digest) {
+	s.Manifests = slices.DeleteFunc(s.Manifests, func(m bundle.Manifest) bool { return m.Digest == d })
+	delete(s.Contents, d)
+}
+
+// all makes all files of the bundle, without the blobs for which lacks gives a
+// reason.
+func (p *packing) all(lacks map[digest.Digest]string) made {
+	p.t.Helper()
+	path, dir := p.dir()
 	defer dir.Close()
-	if _, _, err := transfer.Pack(t.Context(), dir, prologue, sources, transfer.PackOptions{}); err != nil {
-		t.Fatal(err)
+	var volumes []bundle.Volume
+	for n := 1; n <= p.prologue.Plan().Volumes; n++ {
+		volumes = append(volumes, p.write(dir, n, lacks))
+	}
+	var missing []bundle.Missing
+	for i := range p.prologue.Plan().Blobs {
+		d := p.prologue.Plan().Blobs[i].Digest
+		if reason := lacks[d]; reason != "" {
+			missing = append(missing, bundle.Missing{Digest: d, Reason: reason})
+		}
+	}
+	if _, _, err := bundle.Finish([]bundle.Dir{dir}, p.prologue, volumes, missing); err != nil {
+		p.t.Fatal(err)
 	}
 	all := made{}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	for _, e := range entries {
 		content, err := os.ReadFile(filepath.Join(path, e.Name()))
 		if err != nil {
-			t.Fatal(err)
+			p.t.Fatal(err)
 		}
 		all[e.Name()] = string(content)
 	}
 	return all
+}
+
+func (p *packing) dir() (string, *bundle.OSDir) {
+	path := p.t.TempDir()
+	dir, err := bundle.OpenDir(path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return path, dir
+}
+
+func (p *packing) write(dir bundle.Dir, n int, lacks map[digest.Digest]string) bundle.Volume {
+	p.t.Helper()
+	w, err := bundle.CreateVolume(dir, p.prologue, n)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for m, ok := w.Next(); ok; m, ok = w.Next() {
+		if lacks[m.Blob.Digest] != "" {
+			w.Skip()
+			continue
+		}
+		var content io.Reader = strings.NewReader("")
+		if m.Size > 0 {
+			blob := p.contents[m.Blob.Digest].Open()
+			if _, err := blob.Seek(m.Start, io.SeekStart); err != nil {
+				p.t.Fatal(err)
+			}
+			content = blob
+		}
+		if err := w.WriteMember(content); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	if err := w.Finish(); err != nil {
+		p.t.Fatal(err)
+	}
+	v, err := w.Commit()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return v
 }
 
 // with returns a copy in which one file is another; an empty one is left out.

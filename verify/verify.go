@@ -21,54 +21,59 @@ type Options struct {
 	// Progress is told how many bytes were read since the last call; nil is
 	// silent.
 	Progress func(bytes int64)
-	// Volume is told of each volume that was looked at; nil is silent.
+	// Volume is told of each volume that was looked at; nil is silent. What is
+	// known then may change when further copies and volumes are read.
 	Volume func(VolumeReport)
 }
 
 // Bundle checks every volume of the bundle that is there, every blob by digest
 // and size, plan, inventory and volumes against each other, and the graph of
-// each image down to its last layer. The report is never nil; when the context
-// ends, it says that it was stopped.
+// each image down to its last layer. Of a blob that is cut, damaged, and there
+// in several copies, it reads the other copies again at the end. The report is
+// never nil; when the context ends, it says that it was stopped.
 func Bundle(ctx context.Context, b *bundle.Bundle, o Options) *Report {
-	c := &checker{
-		bundle: b, options: o, bad: make(map[digest.Digest]bool), absent: make(map[digest.Digest]bool),
-		found: make(map[Finding]bool), good: make(map[digest.Digest]bool),
-	}
-	c.report = newReport(b, o.Quick)
+	c := &checker{bundle: b, options: o, report: newReport(b, o.Quick), found: make(map[Finding]bool), fates: make(map[bundle.Member]fate)}
+	c.right, c.wrong = make(map[*bundle.Blob]bool), make(map[*bundle.Blob]error)
+	c.copies, c.parts = make(map[bundle.Member][]extentCopy), make(map[*bundle.Blob][]digest.Digest)
 	for _, d := range b.Damage {
 		c.add(d)
 	}
 	if b.Prologue != nil {
 		c.noteMissing()
 	}
-	// First the volumes that would be replayed, in their order, so that cut
-	// blobs join; then further copies, which are compared with these.
+	if c.report.Stopped = c.read(ctx); c.report.Stopped == nil && b.Prologue != nil {
+		c.report.Stopped = c.settle(ctx)
+	}
+	if c.report.Stopped == nil && b.Prologue != nil {
+		c.judgement().images()
+	}
+	c.report.conclude(b)
+	return c.report
+}
+
+// read reads first the volumes that would be replayed, in their order, so that
+// cut blobs join; then further copies.
+func (c *checker) read(ctx context.Context) error {
 	var first, further []*bundle.VolumeFile
-	for i, v := range b.Volumes {
-		if i > 0 && b.Volumes[i-1].Number == v.Number {
+	for i, v := range c.bundle.Volumes {
+		if i > 0 && c.bundle.Volumes[i-1].Number == v.Number {
 			further = append(further, v)
 		} else {
 			first = append(first, v)
 		}
 	}
-	c.compare = len(further) > 0
 	for i, v := range append(first, further...) {
-		c.further = i >= len(first)
-		if o.Quick {
+		c.volume, c.further = v, i >= len(first)
+		if c.options.Quick {
 			c.quick(v)
 		} else if err := c.full(ctx, v); err != nil {
-			c.report.Stopped = err
-			break
+			return err
 		}
-		if o.Volume != nil {
-			o.Volume(*c.report.volume(v))
+		if c.options.Volume != nil {
+			c.options.Volume(*c.report.volume(v))
 		}
 	}
-	if b.Prologue != nil && c.report.Stopped == nil {
-		c.images()
-	}
-	c.report.conclude(b)
-	return c.report
+	return nil
 }
 
 // checker is one run of Bundle.
@@ -76,15 +81,28 @@ type checker struct {
 	bundle  *bundle.Bundle
 	options Options
 	report  *Report
-	// bad are blobs that are damaged, absent those of which a part is in a
-	// volume that is not there, or whose header is damaged so that it is not
-	// used.
-	bad, absent map[digest.Digest]bool
-	// good are blobs that are whole in a further copy of a volume.
-	good     map[digest.Digest]bool
-	found    map[Finding]bool
-	verdicts int // blobs that were read and are right
+	found   map[Finding]bool
+	// fates says what became of the members of all volumes.
+	fates map[bundle.Member]fate
 	members
+}
+
+// fate is the best that was met of a member in the copies of its volume.
+type fate int
+
+const (
+	notHere fate = iota // its volume is not there
+	lacking             // its volume was made without it
+	damaged
+	whole // as far as its frames tell
+)
+
+func (c *checker) meet(m bundle.Member, f fate) {
+	// Nothing is replayed from a volume whose header is damaged.
+	if !c.volume.Whole {
+		f = damaged
+	}
+	c.fates[m] = max(c.fates[m], f)
 }
 
 // add notes a finding once: what was found while opening is found again.
@@ -102,20 +120,11 @@ func (c *checker) add(d *bundle.DamageError) {
 	}
 }
 
-// noteMissing marks the blobs that lie in volumes that are not there, or that
-// nothing is read from because their header is damaged.
+// noteMissing notes the volumes of which no file is there.
 func (c *checker) noteMissing() {
 	plan := c.bundle.Prologue.Plan()
 	for _, n := range c.bundle.Missing() {
-		damaged := slices.ContainsFunc(c.bundle.Volumes, func(v *bundle.VolumeFile) bool { return v.Number == n })
-		for _, m := range plan.Members(n) {
-			if damaged {
-				c.bad[m.Blob.Digest] = true
-			} else {
-				c.absent[m.Blob.Digest] = true
-			}
-		}
-		if !damaged {
+		if !slices.ContainsFunc(c.bundle.Volumes, func(v *bundle.VolumeFile) bool { return v.Number == n }) {
 			c.report.MissingVolumes = append(c.report.MissingVolumes, n)
 			c.report.Volumes = append(c.report.Volumes, VolumeReport{Number: n, Name: plan.VolumeName(n), State: StateMissing})
 		}
@@ -125,26 +134,56 @@ func (c *checker) noteMissing() {
 // full reads a volume to its end.
 func (c *checker) full(ctx context.Context, v *bundle.VolumeFile) error {
 	report := c.report.volume(v)
-	c.volume, c.unjudged = report, false
 	sum, err := c.bundle.Scan(ctx, v, c)
 	if err != nil {
 		return err
 	}
 	report.Digest = sum
-	if c.bundle.Inventory != nil && sum != "" {
-		want := c.bundle.Inventory.Volume(v.Number)
-		if want == nil {
-			want = &bundle.Volume{}
-		}
-		if sum != want.Digest || v.Size != want.Size {
-			c.add(&bundle.DamageError{File: v.Name, Medium: v.Medium, Offset: -1, Err: fmt.Errorf(
-				"SHA-256 %s of %d bytes, the inventory says %s of %d", sum, v.Size, want.Digest, want.Size)})
+	want := c.stated(v)
+	report.Newer = want == nil && c.bundle.Inventory != nil
+	if want != nil && sum != "" && (sum != want.Digest || v.Size != want.Size) {
+		c.add(&bundle.DamageError{File: v.Name, Medium: v.Medium, Offset: -1, Err: fmt.Errorf(
+			"SHA-256 %s of %d bytes, the inventory says %s of %d", sum, v.Size, want.Digest, want.Size)})
+	}
+	if c.bundle.Prologue != nil {
+		if _, err := c.bundle.Locate(v); err == nil {
+			c.noteLacking(v)
 		}
 	}
-	if report.State == StateUnchecked && !c.unjudged {
+	switch {
+	case report.State != StateUnchecked:
+	case report.Lacks > 0:
+		report.State = StatePartial
+	default:
 		report.State = StateOK
 	}
 	return nil
+}
+
+// stated is what the inventory says of a volume file; nil where it says nothing
+// or is older than the file.
+func (c *checker) stated(v *bundle.VolumeFile) *bundle.Volume {
+	switch {
+	case c.bundle.Inventory == nil:
+		return nil
+	case c.bundle.Prologue != nil:
+		return c.bundle.Stated(v)
+	}
+	// Then the inventory may be anything, and a volume of which it says nothing
+	// does not agree with it.
+	if stated := c.bundle.Inventory.Volume(v.Number); stated != nil {
+		return stated
+	}
+	return &bundle.Volume{}
+}
+
+// noteLacking notes the members that a volume was made without.
+func (c *checker) noteLacking(v *bundle.VolumeFile) {
+	lacks := c.bundle.Unlocated(v)
+	for _, m := range lacks {
+		c.meet(m, lacking)
+	}
+	c.report.volume(v).Lacks = len(lacks)
 }
 
 // quick compares sizes and finds the members.
@@ -153,22 +192,25 @@ func (c *checker) quick(v *bundle.VolumeFile) {
 		return
 	}
 	located, err := c.bundle.Locate(v)
+	for _, l := range located {
+		f := whole
+		if l.Offset+l.Length > v.Size {
+			f = damaged
+		}
+		c.meet(l.Member, f)
+	}
 	if damage := (*bundle.DamageError)(nil); errors.As(err, &damage) {
 		c.add(damage)
 		for _, m := range c.bundle.Unlocated(v) {
-			c.bad[m.Blob.Digest] = true
+			c.meet(m, damaged)
 		}
 		return
 	}
-	want := c.bundle.Prologue.End(located)
-	if v.Size != want {
+	c.noteLacking(v)
+	if want := c.bundle.Prologue.End(located); v.Size != want {
 		c.add(&bundle.DamageError{File: v.Name, Medium: v.Medium, Offset: -1, Err: fmt.Errorf("%d bytes instead of %d", v.Size, want)})
-		for _, m := range located {
-			if m.Offset+m.Length > v.Size {
-				c.bad[m.Blob.Digest] = true
-			}
-		}
 	}
+	c.report.volume(v).Newer = c.bundle.Inventory != nil && c.stated(v) == nil
 }
 
 // Damage implements [bundle.Visitor].

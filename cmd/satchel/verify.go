@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -18,8 +19,9 @@ func verifyCommand() command {
 	return command{
 		name: "verify", arguments: "MEDIA...", summary: "check media",
 		about: "Reads every byte of the volumes in the directories, in any order, and says what is\n" +
-			"damaged, what is missing, and which images that hits. It needs no network and writes\n" +
-			"nothing.",
+			"damaged, what is missing, which images that hits, and with which command it is made\n" +
+			"again where the bundle was packed. It needs no network and writes nothing. Media may be\n" +
+			"checked one at a time: what is not here is said, and ends in status 4.",
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
 			out := p.output(flags)
 			var o verify.Options
@@ -33,6 +35,29 @@ func verifyCommand() command {
 type openBundle struct {
 	*bundle.Bundle
 	roots []*os.Root
+	mediaList
+}
+
+// unfinishedVolume is a volume that pack was interrupted at. It is neither
+// damage nor there.
+type unfinishedVolume struct {
+	Number int `json:"number"`
+	// Name is the one that the volume will have.
+	Name   string `json:"name"`
+	Medium string `json:"medium"`
+	// Size is in bytes so far.
+	Size int64 `json:"size"`
+}
+
+// unfinishedError says that media hold nothing but unfinished volumes.
+type unfinishedError struct{ unfinished []unfinishedVolume }
+
+func (e *unfinishedError) Error() string {
+	return "nothing is finished: " + unfinishedText(e.unfinished[0])
+}
+
+func unfinishedText(u unfinishedVolume) string {
+	return fmt.Sprintf("%s on %s: pack was interrupted; the same pack command goes on with it", u.Name, u.Medium)
 }
 
 func (b *openBundle) Close() {
@@ -74,17 +99,69 @@ func openMedia(directories []string) (_ *openBundle, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("medium %s: %w", dir, err)
 		}
-		b.roots = append(b.roots, root)
+		b.roots, b.media = append(b.roots, root), append(b.media, dir)
 		media = append(media, bundle.Medium{Name: dir, FS: root.FS()})
 	}
 	b.Bundle, err = bundle.Open(media...)
+	for _, medium := range media {
+		b.findUnfinished(medium)
+	}
+	if errors.Is(err, bundle.ErrNoBundle) && len(b.unfinished) > 0 {
+		return nil, &unfinishedError{b.unfinished}
+	}
 	return b, err
+}
+
+// findUnfinished looks for volumes of the bundle, or of any where there is none,
+// that have no final name yet.
+func (b *openBundle) findUnfinished(medium bundle.Medium) {
+	entries, err := fs.ReadDir(medium.FS, ".")
+	if err != nil {
+		return // which opening the bundle has said
+	}
+	for _, e := range entries {
+		name, unfinished := strings.CutSuffix(e.Name(), ".part")
+		number, ok := bundle.VolumeNumber(name)
+		info, err := e.Info()
+		if !unfinished || !ok || err != nil || !info.Mode().IsRegular() || !b.mayOwn(medium, e.Name()) {
+			continue
+		}
+		b.unfinished = append(b.unfinished, unfinishedVolume{number, name, medium.Name, info.Size()})
+	}
+}
+
+// mayOwn reports whether an unfinished volume is one of the bundle, as far as
+// what stands of it can tell.
+func (b *openBundle) mayOwn(medium bundle.Medium, name string) bool {
+	if b.Bundle == nil {
+		return true
+	}
+	if plan, err := bundle.PlanOf(medium, name); err == nil && plan != "" {
+		return plan == b.PlanID
+	}
+	return b.Prologue == nil || strings.HasPrefix(name, b.Prologue.Plan().Name+"-")
+}
+
+// verified is the result of verify: the report, and what only the command line
+// knows.
+type verified struct {
+	*verify.Report
+	// Media are the directories that were looked at.
+	Media      []string           `json:"media"`
+	Unfinished []unfinishedVolume `json:"unfinished,omitempty"`
+	// PackAgain is the command that makes the damaged and incomplete volumes
+	// again, PackAbsent the one for those that are not here, should they be lost.
+	PackAgain  string `json:"packAgain,omitempty"`
+	PackAbsent string `json:"packAbsent,omitempty"`
+
+	list mediaList
+	rate string // of reading, for people
 }
 
 func runVerify(ctx context.Context, out *output, media []string, o verify.Options) error {
 	b, err := openMedia(media)
 	if err != nil {
-		return err
+		return unfinishedStatus(out, err)
 	}
 	defer b.Close()
 	var total int64
@@ -101,115 +178,100 @@ func runVerify(ctx context.Context, out *output, media []string, o verify.Option
 		}
 	}
 	report := verify.Bundle(ctx, b.Bundle, o)
-	rate := out.rate()
+	r := newVerified(report, b.mediaList, out.rate())
 	out.stop()
-	if err := out.json(report); err != nil {
+	if err := out.json(r); err != nil {
 		return err
 	}
-	printReport(out, report, rate)
-	err = report.Err()
-	switch {
+	r.print(out)
+	return r.status(out)
+}
+
+// unfinishedStatus turns the error of media that hold only unfinished volumes
+// into a message and a status: there is no bundle yet.
+func unfinishedStatus(out *output, err error) error {
+	var unfinished *unfinishedError
+	if !errors.As(err, &unfinished) {
+		return err
+	}
+	for _, u := range unfinished.unfinished {
+		out.printf("unfinished: %s\n", unfinishedText(u))
+	}
+	if err := out.json(struct {
+		OK         bool               `json:"ok"`
+		Unfinished []unfinishedVolume `json:"unfinished"`
+	}{false, unfinished.unfinished}); err != nil {
+		return err
+	}
+	return &statusError{exitMissing}
+}
+
+func newVerified(report *verify.Report, list mediaList, rate string) *verified {
+	r := &verified{Report: report, Media: list.media, Unfinished: list.unfinished, list: list, rate: rate}
+	if report.Name == "" {
+		return r
+	}
+	var absent []int
+	for _, n := range report.MissingVolumes {
+		if !list.isUnfinished(n) && !slices.Contains(report.Again, n) {
+			absent = append(absent, n)
+		}
+	}
+	r.PackAgain = packCommandFor(report.Name, report.Again)
+	// Before pack has come to its end, nothing can be lost.
+	if len(list.unfinished) == 0 || report.Bundle != "" {
+		r.PackAbsent = packCommandFor(report.Name, absent)
+	}
+	return r
+}
+
+// packCommandFor is what makes volumes again on the packing side, short enough
+// to be read over a phone; empty for none.
+func packCommandFor(name string, volumes []int) string {
+	if len(volumes) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("satchel pack --plan %s --only-volumes %s -o DIR", bundle.PlanName(name), volumeRanges(volumes))
+}
+
+// status chooses the exit status and says what to do next.
+func (r *verified) status(out *output) error {
+	switch err := r.Err(); {
 	case err == nil, errors.Is(err, verify.ErrQuick):
 		return nil
 	case errors.Is(err, verify.ErrDamage):
-		out.message("hint: bring another copy of what is damaged, or unpack what is whole: unpack leaves out the images that are hit")
+		switch {
+		case len(r.Again) > 0:
+			out.message("hint: bring another copy of what is damaged, or unpack what is whole: unpack leaves out the images that are hit")
+		case r.hit() == 0 && len(r.Images) > 0:
+			out.message("hint: the volumes can be used as they are; take small files that are damaged from another medium of the bundle")
+		}
+		r.hintMissing(out)
 		return &statusError{exitDamage}
 	case errors.Is(err, verify.ErrMissing):
-		out.message("hint: name the directories of the other media too")
+		r.hintMissing(out)
 		return &statusError{exitMissing}
+	default:
+		return err
 	}
-	return err
 }
 
-func printReport(out *output, r *verify.Report, rate string) {
-	for _, v := range r.Volumes {
-		where := ""
-		if v.Medium != "" {
-			where = " on " + v.Medium
-		}
-		out.printf("%-9s  %s%s\n", v.State, v.Name, where)
+func (r *verified) hintMissing(out *output) {
+	if len(r.MissingVolumes) > 0 {
+		out.message("hint: name the directories of the other media too, or check them one at a time")
 	}
-	for _, f := range r.Findings {
-		where := f.Volume
-		if f.Medium != "" {
-			where += " on " + f.Medium
-		}
-		if f.Offset >= 0 {
-			where += fmt.Sprintf(" at byte %d", f.Offset)
-		}
-		out.printf("damage: %s: %s\n", where, f.Problem)
+	if slices.ContainsFunc(r.Missing, func(m verify.Missing) bool { return len(m.Volumes) == 0 }) {
+		out.message("hint: what the source did not have is not in the plan; pack --top-up with inventory.json makes a small bundle of it later")
 	}
-	for _, m := range r.Missing {
-		out.printf("missing: blob %s: %s\n", m.Digest, m.Reason)
-	}
+}
+
+// hit counts the images that are damaged or lack something.
+func (r *verified) hit() int {
 	hit := 0
 	for _, image := range r.Images {
 		if image.State == verify.StateDamaged || image.State == verify.StateMissing {
 			hit++
-			out.printf("image %s is %s: it needs %s\n", image.Reference, incomplete(image.State), neededVolumes(image.Volumes))
 		}
 	}
-	switch {
-	case r.Stopped != nil:
-	case r.OK:
-		out.printf("ok: %s, %s, %s, %s, %s in %s, read at %s\n",
-			r.Name, count(len(r.Images), "image"), count(r.Manifests, "manifest"), count(r.Blobs, "blob"),
-			human(r.Bytes), count(len(r.Volumes), "volume"), rate)
-	case r.Err() == verify.ErrQuick:
-		out.printf("quick check of %s: structure and sizes agree; contents were not read, so damage is still possible\n", r.Name)
-	case len(r.Findings) > 0 && hit == 0 && len(r.Images) > 0 && !r.Quick:
-		out.printf("DAMAGED: %s: but no image is hit; all of them can be unpacked from these media\n", nameOr(r.Name))
-	case len(r.Findings) > 0:
-		out.printf("DAMAGED: %s: %d of %d images cannot be unpacked\n", nameOr(r.Name), hit, len(r.Images))
-	case r.Quick:
-		out.printf("INCOMPLETE: %s: %d of %d images need what is missing; contents were not read\n", nameOr(r.Name), hit, len(r.Images))
-	default:
-		out.printf("INCOMPLETE: %s: what is here is whole; %d of %d images need what is missing\n", nameOr(r.Name), hit, len(r.Images))
-	}
-	if r.Stopped == nil {
-		out.printf("bundle ID %s\n", idOrNone(string(r.Bundle)))
-	}
-}
-
-func incomplete(state string) string {
-	if state == verify.StateMissing {
-		return "incomplete"
-	}
-	return state
-}
-
-func nameOr(name string) string {
-	if name == "" {
-		return "the bundle"
-	}
-	return name
-}
-
-func idOrNone(id string) string {
-	if id == "" {
-		return "unknown: inventory.json is not here; it lies on the other media of the bundle"
-	}
-	return id
-}
-
-func neededVolumes(numbers []int) string {
-	if len(numbers) == 0 {
-		return "what is damaged"
-	}
-	return volumeList(numbers)
-}
-
-// volumeList renders volume numbers for people: "volumes 1, 3".
-func volumeList(numbers []int) string {
-	if len(numbers) == 0 {
-		return "its manifests only"
-	}
-	s := make([]string, len(numbers))
-	for i, n := range numbers {
-		s[i] = fmt.Sprint(n)
-	}
-	if len(numbers) == 1 {
-		return "volume " + s[0]
-	}
-	return "volumes " + strings.Join(s, ", ")
+	return hit
 }
