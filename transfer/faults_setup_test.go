@@ -36,6 +36,10 @@ func TestFaults(t *testing.T) {
 		{"pack: the source", faultsOfSource},
 		{"pack: the source, tried again", faultsOfSourceTriedAgain},
 		{"pack: the source, tokens that end", faultsOfTokens},
+		{"unpack: the target", faultsOfTarget},
+		{"unpack: the target, tried again", faultsOfTargetTriedAgain},
+		{"unpack: the target, tokens that end", faultsOfTargetTokens},
+		{"unpack: the media", faultsOfMedia},
 	} {
 		t.Run(matrix.name, func(t *testing.T) {
 			f.begin(matrix.name)
