@@ -99,7 +99,11 @@ func (f *packFlags) sayMoved(ctx context.Context, sources transfer.Sources, plan
 
 // newPlan reads the manifests and places everything.
 func (f *packFlags) newPlan(ctx context.Context, sources transfer.Sources, wanted *wantedImages, haves *haves) (*planned, error) {
-	f.out.message("reading the manifests of %s", count(len(wanted.images), "image"))
+	if haves.topUp != nil {
+		f.out.message("reading the manifests of what %s lacks", haves.topUp.Name())
+	} else {
+		f.out.message("reading the manifests of %s", count(len(wanted.images), "image"))
+	}
 	selection, err := f.choose(ctx, sources, wanted, haves)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -251,7 +252,12 @@ func (f *unpackFlags) advise(receipt *transfer.Receipt) {
 		f.out.message("hint: run this again when the registry takes what failed; what is there already is not sent again")
 	}
 	if absent := receipt.Absent(); len(absent) > 0 {
-		f.out.message("hint: run this again with %s, which may be alone; what is there already is not sent again", volumeList(absent))
+		together := slices.ContainsFunc(receipt.Images, func(i transfer.ReceiptImage) bool { return len(i.Together()) > 0 })
+		alone := "which may be alone"
+		if together {
+			alone = "those of one layer together, or with --span"
+		}
+		f.out.message("hint: run this again with %s, %s; what is there already is not sent again", volumeList(absent), alone)
 	}
 	if needed := receipt.Needed(); len(needed) > 0 {
 		f.out.message("hint: what is lost or damaged is made again, alone and byte for byte, where the bundle was packed:\n"+
