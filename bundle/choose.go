@@ -119,10 +119,14 @@ func (b *Bundle) settleInventory() {
 		}
 	}
 	for _, inv := range b.inventories {
-		// One that says that more is missing is older, from before volumes were
-		// made again.
-		if inv.id != best.id && len(inv.Missing) == len(best.Missing) {
+		switch {
+		case inv.id == best.id:
+		case len(inv.Missing) == len(best.Missing):
 			damaged(inv, fmt.Errorf("it differs from that on %s", best.medium))
+		default:
+			// It says that more is missing: it is from before volumes were made
+			// again, and describes those from then.
+			b.older = append(b.older, inv.Inventory)
 		}
 	}
 	if b.inventories = nil; best.Inventory != nil {

@@ -48,15 +48,24 @@ func (b *Bundle) Unlocated(v *VolumeFile) []Member {
 	return members
 }
 
-// Stated returns what the inventory says of a volume file; nil when it says
-// nothing, or when the file is a volume that lacked something when the inventory
-// was made and was made again since.
+// Stated returns what the inventory says of a volume file or, when that is from
+// before it was made again, an older inventory; nil when none says anything, or
+// when the file is a volume that lacked something when the inventory was made and
+// was made again since.
 func (b *Bundle) Stated(v *VolumeFile) *Volume {
 	if b.Inventory == nil {
 		return nil
 	}
 	stated := b.Inventory.Volume(v.Number)
-	if stated != nil && len(stated.Members) < len(b.Prologue.plan.Members(v.Number)) && stated.Size != v.Size {
+	if stated == nil || stated.Size == v.Size {
+		return stated
+	}
+	for _, inv := range b.older {
+		if old := inv.Volume(v.Number); old != nil && old.Size == v.Size {
+			return old
+		}
+	}
+	if len(stated.Members) < len(b.Prologue.plan.Members(v.Number)) {
 		return nil
 	}
 	return stated

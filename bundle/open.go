@@ -40,6 +40,8 @@ type Bundle struct {
 
 	decoder *zstd.Decoder
 	readers sync.Pool
+	// older are inventories from before volumes were made again.
+	older []*Inventory
 	// inventories are those that may be the bundle's, until one is settled on.
 	inventories []foundInventory
 }
@@ -153,14 +155,22 @@ func (b *Bundle) copies(number int) []*VolumeFile {
 	return b.Volumes[i:n]
 }
 
-// Copies returns how many copies there are of the volume of the blob that has
-// the most.
+// maxCopies bounds the ways in which a blob that is cut over volumes is read from
+// copies of these.
+const maxCopies = 64
+
+// Copies returns in how many ways the blob can be read, taking for each of its
+// volumes any of the copies that are there; at most 64, and 0 for a blob that has
+// no volume.
 func (b *Bundle) Copies(blob *Blob) int {
-	most := 0
-	for _, n := range blob.VolumesOf() {
-		most = max(most, len(b.copies(n)))
+	if len(blob.VolumesOf()) == 0 {
+		return 0
 	}
-	return most
+	ways := 1
+	for _, n := range blob.VolumesOf() {
+		ways = min(ways*max(len(b.copies(n)), 1), maxCopies)
+	}
+	return ways
 }
 
 // Missing returns the numbers of the volumes that are not there, ascending.

@@ -225,8 +225,9 @@ func (p *Plan) checkPlaces(seen map[digest.Digest]bool) error {
 	// What follows a cut blob's first part in its volume would stand between
 	// two extents.
 	for i := range p.Blobs {
-		for k, e := range p.Blobs[i].Extents {
-			if k+1 < len(p.Blobs[i].Extents) && last[e.Volume] != i+1 {
+		extents := p.Blobs[i].Extents
+		for k, e := range extents {
+			if k+1 < len(extents) && extents[k+1].Volume != e.Volume && last[e.Volume] != i+1 {
 				return fmt.Errorf("blob %s: volume %d goes on after extent %d", p.Blobs[i].Digest, e.Volume, k+1)
 			}
 		}

@@ -91,11 +91,15 @@ func NewPrologue(plan *Plan, contents map[digest.Digest][]byte) (*Prologue, erro
 	if plan.Encoder != EncoderVersion {
 		return nil, &EncoderError{Plan: plan.Encoder, Satchel: EncoderVersion}
 	}
+	// Others must not be in it: they would be followed here, and by no reader.
+	listed := make(map[digest.Digest][]byte, len(plan.Manifests))
 	for _, m := range plan.Manifests {
 		if err := oci.Verify(contents[m.Digest], m.Descriptor()); err != nil {
 			return nil, fmt.Errorf("manifest %w", err)
 		}
+		listed[m.Digest] = contents[m.Digest]
 	}
+	contents = listed
 	manifests, err := compressManifests(plan.Manifests, contents)
 	if err != nil {
 		return nil, err

@@ -34,8 +34,8 @@ func (v *VolumeFile) damage(offset int64, err error) error {
 	return &DamageError{File: v.Name, Medium: v.Medium, Offset: offset, Err: err}
 }
 
-// Blob opens a blob of the plan for reading, wherever its extents are, from that
-// copy of the volumes, counted from 0; where a volume has fewer, from another. The
+// Blob opens a blob of the plan for reading, wherever its extents are, in the nth
+// of the ways, counted from 0, in which copies of its volumes make it up. The
 // reader is a gate: it says io.EOF only after size and digest agree. Its errors
 // are [*DamageError]. Opening fails with a [*MissingVolumeError] when a volume
 // that is needed is not there, and with a [*MissingBlobError] when the bundle was
@@ -56,8 +56,9 @@ func (b *Bundle) Blob(ctx context.Context, blob *Blob, nth int) (io.ReadCloser, 
 	}
 	r := &blobReader{ctx: ctx, bundle: b}
 	for _, n := range blob.VolumesOf() {
-		copies := b.copies(n)
+		copies := b.copiesWith(blob, n)
 		v := copies[nth%len(copies)]
+		nth /= len(copies)
 		located, err := b.Locate(v)
 		first, ok := v.index[blob.Digest]
 		if !ok && err == nil {
@@ -79,6 +80,26 @@ func (b *Bundle) Blob(ctx context.Context, blob *Blob, nth int) (io.ReadCloser, 
 	}
 	r.members.blob, r.gate = r, gate
 	return r, nil
+}
+
+// copiesWith returns the copies of a volume that were not made without the blob;
+// all of them where each was.
+func (b *Bundle) copiesWith(blob *Blob, n int) []*VolumeFile {
+	copies := b.copies(n)
+	if len(copies) < 2 {
+		return copies
+	}
+	var with []*VolumeFile
+	for _, v := range copies {
+		_, err := b.Locate(v)
+		if _, ok := v.index[blob.Digest]; ok || err != nil {
+			with = append(with, v)
+		}
+	}
+	if len(with) == 0 {
+		return copies
+	}
+	return with
 }
 
 // blobReader reads a blob from its members.

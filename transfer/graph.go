@@ -74,7 +74,8 @@ func Platform(ctx context.Context, b *bundle.Bundle, image bundle.Image) (string
 		return "", nil
 	}
 	r, err := b.Blob(ctx, blob, 0)
-	if missing := (*bundle.MissingVolumeError)(nil); errors.As(err, &missing) {
+	missing, lacking := (*bundle.MissingVolumeError)(nil), (*bundle.MissingBlobError)(nil)
+	if errors.As(err, &missing) || errors.As(err, &lacking) {
 		return "", nil
 	}
 	if err != nil {

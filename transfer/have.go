@@ -47,11 +47,12 @@ type heldBlob struct {
 type hole struct {
 	reference, repository string
 	// root is empty when not even that is known.
-	root      digest.Digest
+	root digest.Digest
+	// sparse and platforms are what an inventory says of the image.
 	sparse    bool
 	platforms []string
-	// known says that what the image lacks is among [Have.lacks]; otherwise all
-	// of it has to be taken for lacking.
+	// known says that a receipt lists what the image lacks, in [Have.lacks];
+	// otherwise all of it has to be taken for lacking.
 	known bool
 }
 
@@ -168,7 +169,7 @@ func (h *Have) readInventory(data []byte) error {
 		h.images = append(h.images, heldFrom{reference: image.Reference})
 		if image.Incomplete {
 			h.holes = append(h.holes, hole{
-				reference: image.Reference, root: image.Root.Digest, sparse: image.Sparse, platforms: image.Platforms, known: true,
+				reference: image.Reference, root: image.Root.Digest, sparse: image.Sparse, platforms: image.Platforms,
 			})
 		}
 	}

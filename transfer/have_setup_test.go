@@ -4,7 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -12,7 +13,6 @@ import (
 
 	"satchel/bundle"
 	"satchel/fixtures"
-	"satchel/oci"
 	"satchel/transfer"
 )
 
@@ -33,61 +33,29 @@ func layerDigest(name string) digest.Digest {
 // configOf is the digest of the config of an image without children.
 func configOf(image fixtures.Image) digest.Digest { return image.Blobs[0].Descriptor.Digest }
 
-// inventoryOf writes the volumes of a bundle, without what is lacking, and
-// returns the bytes of its inventory.
+// inventoryOf writes a bundle, without what is lacking, and returns the bytes of
+// its inventory.
 func inventoryOf(t testing.TB, prologue *bundle.Prologue, images []fixtures.Image, lacks ...digest.Digest) []byte {
 	t.Helper()
-	contents := newOrigin(images...).contents
-	dir, err := bundle.OpenDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	var volumes []bundle.Volume
-	var gate io.Reader
-	for n := 1; n <= prologue.Plan().Volumes; n++ {
-		w, err := bundle.CreateVolume(dir, prologue, n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for m, ok := w.Next(); ok; m, ok = w.Next() {
-			if slices.Contains(lacks, m.Blob.Digest) {
-				w.Skip()
-				continue
-			}
-			if m.Start == 0 {
-				if gate, err = oci.NewReader(contents[m.Blob.Digest].Open(), m.Blob.Descriptor()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := w.WriteMember(gate); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Finish(); err != nil {
-			t.Fatal(err)
-		}
-		v, err := w.Commit()
-		if err != nil {
-			t.Fatal(err)
-		}
-		volumes = append(volumes, v)
-	}
-	var missing []bundle.Missing
+	var leftOut []bundle.Missing
 	for _, d := range lacks {
-		if prologue.Blob(d) != nil {
-			missing = append(missing, bundle.Missing{Digest: d, Reason: "it could not be had"})
-		}
+		leftOut = append(leftOut, bundle.Missing{Digest: d, Reason: "it could not be had"})
 	}
-	inv, err := bundle.NewInventory(prologue, volumes, missing)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := inv.Encode()
+	content, err := os.ReadFile(filepath.Join(writeBundle(t, prologue, newOrigin(images...), leftOut...), "inventory.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return content
+}
+
+// prefix is what a receipt has of a digest.
+func prefix(t testing.TB, d digest.Digest) []byte {
+	t.Helper()
+	p, err := hex.DecodeString(d.Encoded()[:16])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // received is a receipt, as JSON has it.
@@ -135,11 +103,7 @@ func receiptOf(t testing.TB, prologue *bundle.Prologue, to string, lacks map[str
 			for _, b := range graph.Blobs {
 				if !listed[b.Digest] {
 					listed[b.Digest] = true
-					prefix, err := hex.DecodeString(b.Digest.Encoded()[:16])
-					if err != nil {
-						t.Fatal(err)
-					}
-					prefixes = append(prefixes, prefix...)
+					prefixes = append(prefixes, prefix(t, b.Digest)...)
 				}
 			}
 			r["blobs"] = base64.RawURLEncoding.EncodeToString(prefixes)

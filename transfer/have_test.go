@@ -79,6 +79,13 @@ func TestHaveOfReceipt(t *testing.T) {
 	for _, state := range []string{"pushed", "present"} {
 		receipt := receiptOf(t, prologue, "site.example:5000/mirror", map[string][]digest.Digest{"source.example/team/api:1": {layerDigest("api")}})
 		receipt.images()[0]["state"] = state
+		// What is listed again, or for an image that is not there, does not count.
+		receipt.images()[1]["blobs"] = base64.RawURLEncoding.EncodeToString(prefix(t, configOf(images[1])))
+		again := map[string]any{
+			"reference": "source.example/team/job:1", "destination": "site.example:5000/mirror/team/job:1", "digest": digest.FromString("job"),
+			"state": state, "blobs": base64.RawURLEncoding.EncodeToString(prefix(t, layerDigest("base"))),
+		}
+		receipt["images"] = append(receipt.images(), again)
 		receipt["of a later satchel"] = []any{"x", map[string]int{"y": 1}}
 		receipt.images()[0]["too"] = 1
 		data := receipt.encode(t)

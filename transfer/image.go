@@ -92,7 +92,6 @@ func (img *image) read(ctx context.Context) error {
 		return fmt.Errorf("platform %s fits several: %s", img.options.Platforms[0], strings.Join(found, ", "))
 	}
 	img.root = chosen.leaves[0]
-	clear(img.absent) // of the index, which is not packed
 	return img.walk(ctx, nil)
 }
 
@@ -219,20 +218,14 @@ func fits(p oci.Platform, want string) bool {
 	return oci.PlatformString(p) == want || strings.Count(want, "/") == 1 && p.OS+"/"+p.Architecture == want
 }
 
-// absence is an error of a registry that says whether the registry answered that
-// it does not have what was asked for, rather than that something failed.
-type absence interface {
-	error
-	NotFound() bool
-}
-
-// isAbsence reports whether the image's source says that something is not there.
-func (img *image) isAbsence(err error) bool {
-	if img.wanted.Local != "" {
+// isAbsence reports whether an error says that a source does not have what was
+// asked for, rather than that something failed.
+func isAbsence(from bundle.Origin, err error) bool {
+	if from.Local != "" {
 		return errors.Is(err, fs.ErrNotExist)
 	}
-	a := absence(nil)
-	return errors.As(err, &a) && a.NotFound()
+	n := notFound(nil)
+	return errors.As(err, &n) && n.NotFound()
 }
 
 // reason says in a plan why something is missing. An error of a local source
@@ -257,7 +250,7 @@ func (img *image) has(ctx context.Context, d oci.Descriptor) bool {
 	switch {
 	case err == nil:
 		return true
-	case !img.isAbsence(err):
+	case !isAbsence(img.origin(), err):
 		img.broken = fmt.Errorf("manifest %s: %w", d.Digest, err)
 		return false
 	}

@@ -124,8 +124,8 @@ func (p *packer) giveUp(j *job, err error) bool {
 		return false
 	}
 	reason := err
-	if blob := (*BlobError)(nil); errors.As(err, &blob) {
-		reason = blob.Err
+	for inner := errors.Unwrap(reason); inner != nil; inner = errors.Unwrap(reason) {
+		reason = inner // the rest says which blob it is about
 	}
 	d := j.blob.Digest
 	p.gone[d] = bundle.Missing{Digest: d, Image: p.images[d], Reason: bundle.CleanReason(reason.Error())}

@@ -85,11 +85,7 @@ func resolveAgain(ctx context.Context, source Registry, ref oci.Reference, reque
 		}
 		return now != planned && oci.IsIndex(d.MediaType)
 	}
-	err = oci.Walk(ctx, root, fetch, keep, func(oci.Descriptor, []byte, *oci.Manifest) error { return nil })
-	if now == planned {
-		return now, nil
-	}
-	if err != nil {
+	if err := oci.Walk(ctx, root, fetch, keep, func(oci.Descriptor, []byte, *oci.Manifest) error { return nil }); err != nil {
 		return "", err
 	}
 	return now, nil

@@ -64,11 +64,12 @@ func TestMoved(t *testing.T) {
 		}
 	}
 
-	larger := fixtures.NewIndex(fixtures.NewIndex(arm, amd), layered("z", "z")).Named("team/index", "1")
+	larger := fixtures.NewIndex(index, layered("z", "z")).Named("team/index", "1")
 	if err := source.Add(larger, moved.Named("team/other", "1"), moved.Named("team/plain", "2")); err != nil {
 		t.Fatal(err)
 	}
 	source.Remove("team/gone", "1")
+	source.Remove("team/digest", string(byDigest.Root.Digest))
 	name := func(path string) string { return source.Host() + "/team/" + path + ":1" }
 	rest := []transfer.MovedTag{
 		{Reference: name("gone"), Planned: gone.Root.Digest, Err: registry.ErrNotFound},

@@ -83,7 +83,7 @@ func selectImages(ctx context.Context, sources Sources, images []*image, o Selec
 		img.sources, img.options, img.cache, img.topUp = sources, o, cache, topUp
 		g.Go(func() error {
 			err := img.read(ctx)
-			if err != nil && o.SkipMissing && img.isAbsence(err) {
+			if err != nil && o.SkipMissing && isAbsence(img.origin(), err) {
 				img.gone = err
 				return nil
 			}

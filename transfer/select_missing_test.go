@@ -209,6 +209,19 @@ func TestSkipMissingOnly(t *testing.T) {
 			}
 		}
 	}
+	// An index that could not be looked into is not one without the platform.
+	inner := fixtures.NewIndex(arm)
+	nested := fixtures.NewIndex(amd, inner).Named("team/web", "1")
+	broken := serve(t, fixtures.Options{Fault: func(_ int, r *http.Request) fixtures.Fault {
+		if strings.HasSuffix(r.URL.Path, string(inner.Root.Digest)) {
+			return fixtures.Fault{Kind: fixtures.FaultAnswer, Status: 500}
+		}
+		return fixtures.Fault{}
+	}}, nested, other)
+	_, err := choose(t, broken, transfer.SelectOptions{Platforms: []string{"linux/arm64"}, SkipMissing: true}, nested, other)
+	if err == nil || !strings.Contains(err.Error(), "500") {
+		t.Errorf("an index that is broken: %v", err)
+	}
 	// A token server that is not there says nothing of images.
 	source := serve(t, fixtures.Options{Bearer: true, Fault: func(_ int, r *http.Request) fixtures.Fault {
 		if strings.Contains(r.URL.Path, "token") && strings.Contains(r.URL.RawQuery, "web") {

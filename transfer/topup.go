@@ -109,7 +109,7 @@ func (img *image) readHole(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return img.walk(ctx, func(d oci.Descriptor) bool { return chosen.keep(d) || img.topUp.lacks[d.Digest] })
+		return img.walk(ctx, chosen.keep)
 	}
 	return img.walk(ctx, nil)
 }
@@ -140,7 +140,7 @@ func (img *image) packedThen(ctx context.Context) func(oci.Descriptor) bool {
 // through a manifest that it lacks. A receipt lists blobs of complete images
 // only, but an image that says what it lacks has got the others.
 func (img *image) cameWith() map[digest.Digest]bool {
-	if img.hole == nil || !img.hole.known || img.topUp.request == nil {
+	if img.hole == nil || !img.hole.known {
 		return nil
 	}
 	parsed := make(map[digest.Digest]*oci.Manifest, len(img.manifests))

@@ -247,6 +247,14 @@ func TestTopUpMissingImage(t *testing.T) {
 	if err := source.Add(api); err != nil {
 		t.Fatal(err)
 	}
+	inv, err := bundle.ParseInventory(inventory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv.Missing = append(inv.Missing, inv.Missing[0], bundle.Missing{Image: source.Host() + "/team/web:1", Reason: "it is there"})
+	if inventory, err = inv.Encode(); err != nil {
+		t.Fatal(err)
+	}
 	s := topUp(t, source, inventory, transfer.SelectOptions{})
 	if held, packed := heldBlobs(s); len(s.Images) != 1 || s.Images[0].Root.Digest != api.Root.Digest || len(packed) != 4 || len(held) != 0 {
 		t.Errorf("got %+v, packed %v, held %v", s.Images, packed, held)

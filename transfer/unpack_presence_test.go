@@ -14,6 +14,7 @@ import (
 
 	"satchel/fixtures"
 	"satchel/oci"
+	"satchel/oci/registry"
 	"satchel/transfer"
 )
 
@@ -118,6 +119,26 @@ func TestUnpackHeadYesGetNo(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Of an empty blob, nothing can be read: the manifest tells that it is not there.
+func TestUnpackEmptyBlobIsNotThere(t *testing.T) {
+	images := packed()[1:2]
+	path := makeBundle(t, smallVolume, transfer.SelectOptions{}, images...)
+	site := serve(t, fixtures.Options{})
+	if _, err := transfer.Unpack(t.Context(), openBundle(t, path), claimingEmpty{client(t)}, into(site)); err != nil {
+		t.Error(err)
+	}
+	checkSite(t, "empty", site, images, every)
+}
+
+type claimingEmpty struct{ *registry.Client }
+
+func (c claimingEmpty) HasBlob(ctx context.Context, repository string, d oci.Descriptor) (bool, error) {
+	if d.Size == 0 {
+		return true, nil
+	}
+	return c.Client.HasBlob(ctx, repository, d)
 }
 
 // When HEAD says yes, GET no, and the volume is not there, the image is left out.

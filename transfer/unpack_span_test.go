@@ -88,6 +88,27 @@ func TestUnpackPasses(t *testing.T) {
 	}
 }
 
+// What an earlier pass brought is not sent again for another image.
+func TestUnpackPassMounts(t *testing.T) {
+	images := packed() // the first two share a layer
+	path := makeBundle(t, smallVolume, transfer.SelectOptions{}, images...)
+	site := serve(t, fixtures.Options{})
+	o := into(site)
+	o.Earlier = unpack(t, oneEach(t, path)[0], site)
+	if states(o.Earlier, images)["team/small"] != transfer.ImagePushed {
+		t.Fatalf("got %+v", o.Earlier)
+	}
+	site.ResetStats()
+	receipt, err := transfer.Unpack(t.Context(), openBundle(t, path), client(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSite(t, "second pass", site, images, every)
+	if shared := images[0].Blobs[1].Descriptor.Digest; site.Stats().Stored[shared] > 0 || receipt.Blobs.Mounted != 1 {
+		t.Errorf("stored %v, receipt %+v", site.Stats().Stored, receipt.Blobs)
+	}
+}
+
 func TestUnpackPassOfAnotherBundle(t *testing.T) {
 	first := makeBundle(t, 1<<20, transfer.SelectOptions{}, packed()[0])
 	second := makeBundle(t, 1<<20, transfer.SelectOptions{}, packed()[2])
@@ -189,6 +210,18 @@ func TestUnpackCutOverMedia(t *testing.T) {
 		}
 		if complete, damaged := receipt.Complete(); !complete || damaged || len(receipt.MissingVolumes) > 0 {
 			t.Errorf("got %+v", receipt)
+		}
+		// All in one: whatever is not there is asked for.
+		site = serve(t, fixtures.Options{})
+		c.put(0)
+		o = into(site)
+		o.Volume = c.volume
+		if receipt, err = transfer.Unpack(t.Context(), c.in, client(t), o); err != nil {
+			t.Fatal(err)
+		}
+		checkSite(t, "all in one", site, images, every)
+		if complete, damaged := receipt.Complete(); !complete || damaged || len(receipt.MissingVolumes) > 0 {
+			t.Errorf("all in one: %+v", receipt)
 		}
 		if err := c.in.Close(); err != nil {
 			t.Error(err)

@@ -28,16 +28,20 @@ type drive struct {
 	// removable says that a medium was seen mounted at the path itself: when
 	// nothing is, that is not a medium.
 	removable bool
-	// lines gets nil for each line that was entered, and errNoTerminal at the
-	// end. It is made when it is first needed, and read to no end: nothing can
-	// call off reading a terminal.
+	// lines gets nil when a line was entered, and errNoTerminal at the end. Nil
+	// where there is no terminal.
 	lines chan error
 }
 
-// newDrive takes the path as it is now.
+// newDrive takes the path as it is now. From here on it reads the terminal, if
+// stdin is one: nothing can call that off.
 func newDrive(out *output, stdin *os.File, path string) *drive {
 	d := &drive{out: out, stdin: stdin, path: path, every: 500 * time.Millisecond}
 	d.removable = d.look().mounted
+	if term.IsTerminal(int(stdin.Fd())) {
+		d.lines = make(chan error, 1)
+		go d.listen()
+	}
 	return d
 }
 
@@ -53,10 +57,16 @@ type mountState struct {
 // the medium may be open, or it cannot be unmounted. It returns errNoTerminal at
 // once when nobody can be asked, and the context's error when that ends.
 func (d *drive) change(ctx context.Context, message string) error {
-	if !term.IsTerminal(int(d.stdin.Fd())) {
+	if d.lines == nil {
 		return errNoTerminal
 	}
-	d.listen()
+	select {
+	case err := <-d.lines: // entered before anything was asked
+		if err != nil {
+			d.lines <- err
+		}
+	default:
+	}
 	before := d.look()
 	left := !before.mounted
 	d.say(message)
@@ -92,29 +102,16 @@ func (d *drive) look() mountState {
 	return state
 }
 
-// listen begins to read lines, once, and forgets those that were entered before
-// anything was asked.
+// listen reads lines to the end.
 func (d *drive) listen() {
-	if d.lines == nil {
-		d.lines = make(chan error, 1)
-		go func() {
-			lines := bufio.NewScanner(d.stdin)
-			for lines.Scan() {
-				select {
-				case d.lines <- nil:
-				default: // one that nobody took yet is there already
-				}
-			}
-			d.lines <- errNoTerminal
-		}()
-	}
-	select {
-	case err := <-d.lines:
-		if err != nil {
-			d.lines <- err
+	lines := bufio.NewScanner(d.stdin)
+	for lines.Scan() {
+		select {
+		case d.lines <- nil:
+		default: // one that nobody took yet is there already
 		}
-	default:
 	}
+	d.lines <- errNoTerminal
 }
 
 // say prints a line above the progress bar, whatever is to be quiet.

@@ -251,13 +251,17 @@ func (f *unpackFlags) advise(receipt *transfer.Receipt) {
 	if receipt.Count(transfer.ImageFailed) > 0 {
 		f.out.message("hint: run this again when the registry takes what failed; what is there already is not sent again")
 	}
-	if absent := receipt.Absent(); len(absent) > 0 {
-		together := slices.ContainsFunc(receipt.Images, func(i transfer.ReceiptImage) bool { return len(i.Together()) > 0 })
-		alone := "which may be alone"
-		if together {
-			alone = "those of one layer together, or with --span"
-		}
-		f.out.message("hint: run this again with %s, %s; what is there already is not sent again", volumeList(absent), alone)
+	var together []int
+	for i := range receipt.Images {
+		together = append(together, receipt.Images[i].Together()...)
+	}
+	alone := slices.DeleteFunc(receipt.Absent(), func(n int) bool { return slices.Contains(together, n) })
+	if len(alone) > 0 {
+		f.out.message("hint: run this again with %s, which may be alone; what is there already is not sent again", volumeList(alone))
+	}
+	if slices.Sort(together); len(together) > 0 {
+		f.out.message("hint: run this again with %s at one time, or with --span in one drive; what is there already is not sent again",
+			volumeList(slices.Compact(together)))
 	}
 	if needed := receipt.Needed(); len(needed) > 0 {
 		f.out.message("hint: what is lost or damaged is made again, alone and byte for byte, where the bundle was packed:\n"+
