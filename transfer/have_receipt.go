@@ -123,8 +123,10 @@ func (h *Have) addReceived(image *receivedImage, named map[string]bool) error {
 		h.lacks[l.Digest] = true
 	}
 	if !complete || len(image.Lacks) > 0 {
+		// Of what failed, the receipt does not know all that was not sent.
+		known := len(image.Lacks) > 0 && image.State != ImageFailed
 		h.holes = append(h.holes, hole{
-			reference: image.Reference, repository: to.Repository, root: image.Digest, known: len(image.Lacks) > 0,
+			reference: image.Reference, repository: to.Repository, root: image.Digest, known: known,
 		})
 	}
 	return nil

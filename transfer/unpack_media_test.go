@@ -146,8 +146,11 @@ func TestUnpackDamagedVolume(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, l := range located {
-			for _, at := range []int64{l.Offset, l.Offset + 7, l.Offset + 100, l.Offset + l.Length/2, l.Offset + l.Length - 1} {
+		for i, l := range located {
+			for k, at := range []int64{l.Offset, l.Offset + 7, l.Offset + 100, l.Offset + l.Length/2, l.Offset + l.Length - 1} {
+				if i > 0 && k != i%5 {
+					continue // all of them in one member, one of them in each
+				}
 				damaged := copyFiles(t, all, v.Name)
 				content := []byte(all[v.Name])
 				content[at] ^= 0x10
