@@ -115,8 +115,7 @@ func (p *packer) write(ctx context.Context) error {
 
 // giveUp leaves a blob out, if that is asked for and nothing of it stands.
 func (p *packer) giveUp(j *job, err error) bool {
-	missing := notFound(nil)
-	absent := errors.As(err, &missing) && missing.NotFound()
+	absent := isAbsence(j.blob.Origin, err)
 	if absent && !p.options.SkipMissing || !absent && !p.options.KeepGoing {
 		return false
 	}
@@ -126,6 +125,9 @@ func (p *packer) giveUp(j *job, err error) bool {
 	reason := err
 	for inner := errors.Unwrap(reason); inner != nil; inner = errors.Unwrap(reason) {
 		reason = inner // the rest says which blob it is about
+	}
+	if local := j.blob.Origin.Local; local != "" {
+		reason = fmt.Errorf("local source %s does not give it", local) // its error has a path
 	}
 	d := j.blob.Digest
 	p.gone[d] = bundle.Missing{Digest: d, Image: p.images[d], Reason: bundle.CleanReason(reason.Error())}

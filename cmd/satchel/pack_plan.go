@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,7 +134,7 @@ type haves struct {
 
 func (f *packFlags) readHaves() (*haves, error) {
 	read := func(flag, name string) (*transfer.Have, error) {
-		data, err := os.ReadFile(name)
+		data, err := readBounded(name)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
@@ -159,6 +160,17 @@ func (f *packFlags) readHaves() (*haves, error) {
 	return h, err
 }
 
+// readBounded reads a file of a size that a document of a bundle can have. What is
+// larger comes cut off behind that, and is refused by whoever parses it.
+func readBounded(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // it is only read
+	return io.ReadAll(io.LimitReader(f, bundle.MaxDocument+1))
+}
+
 // sameSettings refuses a plan that the same command would not have made.
 func (f *packFlags) sameSettings(plan *bundle.Plan, wanted *wantedImages, haves *haves) error {
 	var others []string
@@ -172,14 +184,16 @@ func (f *packFlags) sameSettings(plan *bundle.Plan, wanted *wantedImages, haves 
 		differ("--volume-size", f.volumeSize.bytes, plan.VolumeSize)
 	}
 	r := plan.Request
-	if !slices.Equal(f.platforms, r.Platforms) {
-		differ("--platform", f.platforms, r.Platforms)
-	}
-	if f.sparse != r.Sparse {
-		differ("--sparse", f.sparse, r.Sparse)
-	}
-	if f.foreign != r.Foreign {
-		differ("--foreign", f.foreign, r.Foreign)
+	if r.TopUp == "" { // which decides these
+		if !slices.Equal(f.platforms, r.Platforms) {
+			differ("--platform", f.platforms, r.Platforms)
+		}
+		if f.sparse != r.Sparse {
+			differ("--sparse", f.sparse, r.Sparse)
+		}
+		if f.foreign != r.Foreign {
+			differ("--foreign", f.foreign, r.Foreign)
+		}
 	}
 	if !slices.Equal(haves.digests(), r.Have) {
 		others = append(others, "--have with other files")
