@@ -11,7 +11,7 @@ BUILDVCS := $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo 
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath
 
 .DEFAULT_GOAL := build
-.PHONY: build test race lint vuln demo bench fuzz repro cross golden clean help
+.PHONY: build test race faults lint vuln demo bench fuzz repro cross golden clean help
 
 build: ## build bin/satchel
 	$(BUILD) -buildvcs=$(BUILDVCS) -o bin/satchel ./cmd/satchel
@@ -21,6 +21,10 @@ test: ## run all tests
 
 race: ## run all tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race ./...
+
+# make test tries a sample of this.
+faults: ## let everything go wrong that can, at every place
+	SATCHEL_FAULTS=all $(GO) test -count=1 -timeout 60m -v -run '^(TestFaults|TestKill)$$' ./transfer ./cmd/satchel
 
 lint: bin/staticcheck ## check format, go vet, staticcheck
 	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || exit 1; \

@@ -165,14 +165,21 @@ func TestDamageWithoutInventory(t *testing.T) {
 	})
 }
 
-// TestDamageTruncated cuts a volume at every length.
+// TestDamageTruncated cuts a volume at many lengths, and around the end of each
+// frame.
 func TestDamageTruncated(t *testing.T) {
 	t.Parallel()
 	m := tiny(t)
 	volume := m.volumes()[0]
-	each(len(m[volume]), 1, func(n int) {
+	check := func(n int) {
 		checkDamaged(t, volume+" truncated", m.with(volume, m[volume][:n]), volume)
-	})
+	}
+	each(len(m[volume]), 5, check)
+	for _, f := range listFrames(t, m[volume]) {
+		for _, n := range []int{f.offset - 1, f.offset, f.offset + 1} {
+			check(max(n, 0))
+		}
+	}
 	checkDamaged(t, "one byte more", m.with(volume, append(bytes.Clone(m[volume]), 0)), volume)
 	checkDamaged(t, "twice", m.with(volume, append(bytes.Clone(m[volume]), m[volume]...)), volume)
 }

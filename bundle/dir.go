@@ -22,12 +22,13 @@ type Dir interface {
 	// Rename gives the file its final name, replacing what has it.
 	Rename(from, to string) error
 	Remove(name string) error
-	// Sync makes creations and renames durable.
+	// Sync makes creations and renames durable. It returns [ErrGone] when these
+	// are no longer to be found at the directory's path.
 	Sync() error
 	// Free is the space in bytes left for files; negative where unknown.
 	Free() (int64, error)
 	// Lock keeps other processes from making a bundle here until the directory
-	// is closed. It returns [ErrLocked] when one does. A second call does
+	// is closed, and refuses a directory that cannot be written to. It returns [ErrLocked] when one does. A second call does
 	// nothing.
 	Lock() error
 	// Uncache makes the system forget what it keeps of a file in memory, so that
@@ -35,6 +36,10 @@ type Dir interface {
 	// [errors.ErrUnsupported] where the system cannot do that.
 	Uncache(name string) error
 }
+
+// ErrGone says that a directory is no longer what was opened at its path: the
+// medium was unmounted, or another one was mounted there.
+var ErrGone = errors.New("the medium is gone: it was unmounted while it was written")
 
 // ErrLocked says that another process is making a bundle in the directory.
 var ErrLocked = errors.New("another satchel is writing here")
@@ -84,7 +89,7 @@ func (d *OSDir) Lock() error {
 	if err != nil {
 		return err
 	}
-	if err := lockFile(f); err != nil {
+	if err := errors.Join(writable(f), lockFile(f)); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	d.lock = f
@@ -138,11 +143,29 @@ func (d *OSDir) Sync() error {
 	if cannotSync(err) {
 		err = nil
 	}
-	return errors.Join(err, f.Close())
+	return errors.Join(err, f.Close(), d.there())
+}
+
+// there reports whether the directory is still at its path. A medium that was
+// unmounted by force takes writes as before until the last file on it is closed.
+func (d *OSDir) there() error {
+	opened, err := d.root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if now, err := os.Stat(d.path); err != nil || !os.SameFile(opened, now) {
+		return ErrGone
+	}
+	return nil
 }
 
 // Free implements [Dir].
-func (d *OSDir) Free() (int64, error) { return freeSpace(d.path) }
+func (d *OSDir) Free() (int64, error) {
+	if err := d.there(); err != nil {
+		return -1, err
+	}
+	return freeSpace(d.path)
+}
 
 type osFile struct{ *os.File }
 

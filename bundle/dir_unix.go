@@ -4,6 +4,7 @@ package bundle
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -28,4 +29,13 @@ func lockFile(f *os.File) error {
 		return nil // a file system without locks
 	}
 	return err
+}
+
+// writable refuses a directory of a file system that is mounted read-only.
+func writable(f *os.File) error {
+	err := unix.Faccessat(int(f.Fd()), ".", unix.W_OK, 0)
+	if err != nil {
+		return fmt.Errorf("it cannot be written to: %w", err)
+	}
+	return nil
 }

@@ -27,3 +27,6 @@ func syncUnsupported(err error) bool {
 
 // A directory cannot be locked.
 func lockFile(*os.File) error { return nil }
+
+// Whether a directory can be written to shows when it is.
+func writable(*os.File) error { return nil }

@@ -95,6 +95,9 @@ func TestAgreesRefuses(t *testing.T) {
 		{"another number", partial, func(inv *bundle.Inventory) { inv.Volumes[0].Number = 9 }},
 		{"another volume size", partial, func(inv *bundle.Inventory) { inv.Volumes[0].Size++ }},
 		{"a member less", partial, func(inv *bundle.Inventory) { inv.Volumes[0].Members = inv.Volumes[0].Members[1:] }},
+		{"a member more", partial, func(inv *bundle.Inventory) {
+			inv.Volumes[0].Members = append(inv.Volumes[0].Members, inv.Volumes[0].Members[0])
+		}},
 		{"no members", partial, func(inv *bundle.Inventory) { inv.Volumes[0].Members = []bundle.Placed{} }},
 		{"a member that is missing", partial, func(inv *bundle.Inventory) {
 			members, b := inv.Volumes[3].Members, inv.Blobs[10]
@@ -151,6 +154,25 @@ func TestAgrees(t *testing.T) {
 		edit(edited)
 		if err := copyOf(t, edited).Agrees(partial.Prologue); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestUnneeded has a blob that no image needs.
+func TestUnneeded(t *testing.T) {
+	s := newSource("unneeded")
+	s.add(t, "registry.example/a:1", layer{typeGzip, s.random(700)})
+	c := s.put(&s.selection.Blobs[0], typeGzip, s.random(100), bundle.Origin{Local: "layout"})
+	for _, lacks := range [][]digest.Digest{nil, {c.Digest}} {
+		prologue, inventory := s.write(t, t.TempDir(), 50_000, lacks...)
+		if inventory.Blobs[2].Image != 0 || inventory.Images[0].Incomplete || len(inventory.Missing) != len(lacks) {
+			t.Errorf("blob %+v, image %+v, missing %v", inventory.Blobs[2], inventory.Images[0], inventory.Missing)
+		}
+		for i := range inventory.Missing {
+			inventory.Missing[i].Image, inventory.Images[0].Incomplete = inventory.Images[0].Reference, true
+			if err := inventory.Agrees(prologue); err == nil {
+				t.Error("missing for an image that does not need it")
+			}
 		}
 	}
 }

@@ -86,14 +86,10 @@ func TestJudgeFinds(t *testing.T) {
 		return m.with(name, content)
 	}
 	check("plan", flip(golden, "golden.plan.json", 1500), "golden.plan.json: FAILED")
-	length := bytes.Index(golden["inventory.json"], []byte(`"length":`)) + 10
-	check("inventory", flip(golden, "inventory.json", int64(length)), "inventory.json: FAILED", "bytes")
-	for _, m := range []struct {
-		medium
-		dir string
-	}{{golden, goldenDir}, {partial, partialDir}} {
-		b := open(t, m.dir)
-		var says []string
+	// flipAll flips a bit in each volume.
+	flipAll := func(dir string, m medium) (medium, []string) {
+		b := open(t, dir)
+		says := []string{"blob sha256:"}
 		for _, v := range b.Volumes {
 			located, err := b.Locate(v)
 			if err != nil {
@@ -104,11 +100,16 @@ func TestJudgeFinds(t *testing.T) {
 				last := located[len(located)-1]
 				offset = last.Offset + last.Length/2
 			}
-			m.medium = flip(m.medium, v.Name, offset)
+			m = flip(m, v.Name, offset)
 			says = append(says, v.Name+": zstd -t", v.Name+" is sha256:")
 		}
-		check("volumes of "+b.Prologue.Plan().Name, m.medium, append(says, "blob sha256:")...)
+		return m, says
 	}
+	damaged, says := flipAll(partialDir, partial)
+	check("volumes of a partial bundle", damaged, says...)
+	damaged, says = flipAll(goldenDir, golden)
+	length := bytes.Index(golden["inventory.json"], []byte(`"length":`)) + 10
+	check("volumes and inventory", flip(damaged, "inventory.json", int64(length)), append(says, "inventory.json: FAILED")...)
 	check("lies", partial.with("inventory.json", editJSON(t, partial["inventory.json"], func(inventory map[string]any) {
 		images, blobs := inventory["images"].([]any), inventory["blobs"].([]any)
 		delete(images[1].(map[string]any), "incomplete")

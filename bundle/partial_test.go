@@ -193,30 +193,81 @@ func TestMadeAgain(t *testing.T) {
 		checkBlobs(t, "three inventories", b.s, opened, nil, true)
 	}
 
-	// A copy of a volume from before is there too: what it has can be read, or
-	// else is damage, in the copy of which it is asked.
-	for _, media := range [][]medium{{first.m, b.m}, {b.m, first.m}} {
-		opened := openFS(t, media...)
-		for i := range opened.Prologue.Plan().Blobs {
-			blob := &opened.Prologue.Plan().Blobs[i]
-			read := 0
-			for nth := range opened.Copies(blob) {
-				r, err := opened.Blob(t.Context(), blob, nth)
-				if err != nil {
-					mustAs[*bundle.MissingBlobError](t, err)
-					continue
-				}
-				content, err := io.ReadAll(r)
-				if err = errors.Join(err, r.Close()); err == nil && bytes.Equal(content, b.s.blobs[blob.Digest]) {
-					read++
-				} else if damage := (*bundle.DamageError)(nil); !errors.As(err, &damage) {
-					t.Errorf("blob %s, copy %d: %d bytes, %v", blob.Digest, nth, len(content), err)
+}
+
+// TestOldCopies has copies of volumes from before they were made again beside the
+// new ones, with the inventory from then and without.
+func TestOldCopies(t *testing.T) {
+	b := newStanding(t)
+	gzip, tail := b.prologue.Plan().Blobs[1].Digest, b.prologue.Plan().Blobs[5].Digest
+	first := b.partial(t, gzip, tail)
+	for _, described := range []bool{true, false} {
+		old := first.m
+		if !described {
+			old = old.without("inventory.json", "SHA256SUMS", "README.txt")
+		}
+		for _, media := range [][]medium{{old, b.m}, {b.m, old}} {
+			opened := openFS(t, media...)
+			if len(opened.Damage) > 0 || opened.BundleID != digest.FromBytes(b.m["inventory.json"]) {
+				t.Errorf("damage %v, bundle %s", opened.Damage, opened.BundleID)
+			}
+			for _, v := range opened.Volumes {
+				if made := first.volumes[v.Number-1]; described && v.Size == made.Size {
+					checkLocated(t, "an old copy", opened, v, made.Members, []digest.Digest{gzip, tail})
 				}
 			}
-			if read == 0 {
-				t.Errorf("blob %s can be read from no copy", blob.Digest)
+			for i := range opened.Prologue.Plan().Blobs {
+				checkCopies(t, b.s, opened, &opened.Prologue.Plan().Blobs[i], described)
 			}
 		}
+	}
+}
+
+// checkCopies reads a blob from each copy: one must be whole, or all of them,
+// and nothing else may be wrong with others than that they are damaged.
+func checkCopies(t *testing.T, s *source, b *bundle.Bundle, blob *bundle.Blob, all bool) {
+	t.Helper()
+	whole := 0
+	for nth := range b.Copies(blob) {
+		r, err := b.Blob(t.Context(), blob, nth)
+		if err != nil {
+			t.Errorf("blob %s, copy %d: %v", blob.Digest, nth, err)
+			continue
+		}
+		content, err := io.ReadAll(r)
+		if err = errors.Join(err, r.Close()); err == nil && bytes.Equal(content, s.blobs[blob.Digest]) {
+			whole++
+		} else {
+			mustAs[*bundle.DamageError](t, err)
+		}
+	}
+	if whole == 0 || all && whole < b.Copies(blob) {
+		t.Errorf("blob %s is whole in %d copies of %d", blob.Digest, whole, b.Copies(blob))
+	}
+}
+
+// TestCopiesCombine has a cut blob that no medium holds whole: each has damage in
+// the extents of another volume.
+func TestCopiesCombine(t *testing.T) {
+	b := newStanding(t)
+	var media []medium
+	for k, v := range b.volumes {
+		last := v.Members[len(v.Members)-1]
+		if k == 2 {
+			last = v.Members[0]
+		}
+		flipped := bytes.Clone(b.m[v.Name])
+		flipped[last.Offset+700] ^= 1
+		media = append(media, b.m.with(v.Name, flipped))
+	}
+	opened := openFS(t, media...)
+	blob := opened.Prologue.Blob(b.cut)
+	if ways := opened.Copies(blob); ways != 27 {
+		t.Errorf("%d ways", ways)
+	}
+	checkCopies(t, b.s, opened, blob, false)
+	if ways := openFS(t, b.m, b.m, b.m, b.m, b.m).Copies(blob); ways != 64 {
+		t.Errorf("%d ways of 125", ways)
 	}
 }
 

@@ -204,3 +204,36 @@ func TestPlanAllHeld(t *testing.T) {
 		t.Errorf("damage %v, %v", b.Damage, got.damage)
 	}
 }
+
+// TestPlanExtents has extents that do not follow each other.
+func TestPlanExtents(t *testing.T) {
+	planJSON := newStanding(t).prologue.PlanJSON()
+	for _, test := range []struct {
+		name, says string
+		edit       func(p *bundle.Plan)
+	}{
+		{"a member behind an extent that goes on elsewhere", "goes on after extent", func(p *bundle.Plan) { p.Blobs[5].Volume = 1 }},
+		{"a member between two extents", "does not follow", func(p *bundle.Plan) { p.Blobs[3].Volume = 2 }},
+		{"a volume passed over", "does not follow", func(p *bundle.Plan) { p.Blobs[4].Extents[2].Volume = 3 }},
+		{"backwards", "does not follow", func(p *bundle.Plan) { p.Blobs[4].Extents[3].Volume = 1 }},
+		{"a volume that is none", "in volume 4", func(p *bundle.Plan) { p.Blobs[4].Extents[4].Volume = 4 }},
+		{"an empty extent", "of 0 bytes", func(p *bundle.Plan) { p.Blobs[4].Extents[4].Size = 0 }},
+		{"too much", "add up", func(p *bundle.Plan) { p.Blobs[4].Extents[4].Size++ }},
+		{"too little", "add up", func(p *bundle.Plan) { p.Blobs[4].Extents = p.Blobs[4].Extents[:4] }},
+	} {
+		refusePlan(t, test.name, test.says, planJSON, test.edit)
+	}
+}
+
+// TestPlanHugeBlob plans blobs that are larger than USTAR's limit and smaller
+// than a volume, which goes on behind them.
+func TestPlanHugeBlob(t *testing.T) {
+	sizes := []int64{1_000, bundle.MaxMember + 1_000, 2_000, 3*bundle.MaxMember + 7, 3_000}
+	plan, prologue, err := bundle.NewPlan(synthetic(sizes, len(sizes)), 25_000_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cut := checkPlan(t, "huge", prologue); cut != 2 || plan.Volumes != 2 {
+		t.Errorf("%d blobs are cut, in %d volumes", cut, plan.Volumes)
+	}
+}

@@ -38,6 +38,23 @@ func readInventory(medium Medium) foundInventory {
 	return found
 }
 
+// ReadInventory reads the inventory in a directory, with its bundle ID; nil when
+// there is none that agrees with the plan. The error is that of reading.
+func ReadInventory(medium Medium, p *Prologue) (*Inventory, digest.Digest, error) {
+	data, err := readSmall(medium, inventoryName)
+	if path := (*fs.PathError)(nil); errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, "", fmt.Errorf("%s on %s: %w", inventoryName, medium.Name, err)
+	}
+	if err != nil {
+		return nil, "", nil
+	}
+	inv, err := ParseInventory(data)
+	if err != nil || inv.Agrees(p) != nil {
+		return nil, "", nil
+	}
+	return inv, idOf(data), nil
+}
+
 func readSmall(medium Medium, name string) ([]byte, error) {
 	f, _, err := openRegular(medium.FS, name)
 	if err != nil {

@@ -100,6 +100,31 @@ func (b standing) lacksBefore(planned []bundle.Member, lacks []digest.Digest, st
 	return lacking
 }
 
+// TestStandingLacksCutBack takes a cut blob back behind members that are lacking,
+// and stay so.
+func TestStandingLacksCutBack(t *testing.T) {
+	b := newStanding(t)
+	lacks := b.prologue.Plan().Blobs[3].Digest
+	p := b.partial(t, lacks)
+	v := p.volumes[0]
+	m := p.m.unfinished(v.Name)
+	r := p.reader(t)
+	r.KeepLacks = true
+	s := read(t, r, m, 1, false)
+	s.CutBack(b.prologue.Blob(b.cut))
+	members, size := p.wholeMembers(v, v.Members[3].Offset)
+	checkStands(t, v.Name, s, members, size)
+	dir := newDir(m)
+	w, err := s.Resume(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next, _ := w.Next(); next.Blob.Digest != b.cut || next.Extent != 1 {
+		t.Errorf("next is %s", next.Name())
+	}
+	p.finish(t, v.Name, w, dir, lacks)
+}
+
 // TestStandingOrder has members that are whole and not where they must be.
 func TestStandingOrder(t *testing.T) {
 	b := newStanding(t)
@@ -109,7 +134,7 @@ func TestStandingOrder(t *testing.T) {
 	start, end := content[:b.prologue.Size()], content[v.Size-1041:]
 	one, two, extent := at(v.Members[0]), at(v.Members[1]), at(v.Members[4])
 	foreign := storedFrame(nil, otherEntry("blobs/sha256/"+digest.FromString("foreign").Encoded(), []byte("foreign")))
-	other := b.m[b.volumes[2].Name][b.volumes[2].Members[1].Offset:][:b.volumes[2].Members[1].Length]
+	other := b.m[b.volumes[2].Name][b.volumes[2].Members[2].Offset:][:b.volumes[2].Members[2].Length]
 	for what, test := range map[string]struct {
 		content    []byte
 		kept, left int // members that stand with KeepLacks, and without
@@ -177,12 +202,13 @@ func TestStandingUndo(t *testing.T) {
 			// undo takes the blob of a member back, and nothing when another is asked for.
 			undo := func(what string, dir *memoryDir, w *bundle.VolumeWriter, last, back int) {
 				t.Helper()
+				before, size := w.Left(), len(dir.files[name])
 				for i := range planned {
 					if planned[i].Blob == planned[last].Blob {
 						continue
 					}
-					if err := w.Undo(planned[i].Blob); err != nil {
-						t.Fatal(err)
+					if err := w.Undo(planned[i].Blob); err != nil || len(w.Left()) != len(before) || len(dir.files[name]) != size {
+						t.Errorf("%s of %d members, %s: undoing another blob: %v, %d bytes of %d", name, k, what, err, len(dir.files[name]), size)
 					}
 				}
 				for range 2 {

@@ -23,7 +23,7 @@ type standing struct {
 
 // newStanding makes a small bundle of three volumes. The first has whole blobs, a
 // compressed one and the first two extents of another, the second its third and
-// nothing else, the third its last, and whole blobs behind it.
+// nothing else, the third its last two, and whole blobs behind them.
 func newStanding(t testing.TB) standing {
 	t.Helper()
 	s := newSource("standing")
@@ -34,7 +34,7 @@ func newStanding(t testing.TB) standing {
 	prologue := s.place(t, func(plan *bundle.Plan) {
 		plan.Volumes = 3
 		cut := &plan.Blobs[4]
-		cut.Volume, cut.Extents = 0, []bundle.Extent{{Size: 1_000, Volume: 1}, {Size: 513, Volume: 1}, {Size: 3_000, Volume: 2}, {Size: 1_487, Volume: 3}}
+		cut.Volume, cut.Extents = 0, []bundle.Extent{{Size: 1_000, Volume: 1}, {Size: 513, Volume: 1}, {Size: 3_000, Volume: 2}, {Size: 1_000, Volume: 3}, {Size: 487, Volume: 3}}
 		plan.Blobs[5].Volume, plan.Blobs[6].Volume = 3, 3
 	})
 	dir := newDir(medium{})

@@ -147,7 +147,7 @@ func (u *unpacker) lacking(b *bundle.Blob, err error) *Lack {
 	case errors.As(err, &absent):
 		lack.Reason, lack.again, lack.cause = absent.Error(), absent.Numbers, lackVolume
 	case errors.As(err, &left):
-		lack.Reason, lack.again, lack.cause = left.Error(), u.numbered(left.Volume, b), lackAtSource
+		lack.Reason, lack.again, lack.cause = left.Reason, u.numbered(left.Volume, b), lackAtSource
 	case errors.As(err, &damage) && errors.Is(err, fs.ErrNotExist):
 		lack.Reason, lack.again, lack.cause = "it is gone: "+damage.Error(), u.numbered(damage.File, b), lackVolume
 	case errors.As(err, &damage):

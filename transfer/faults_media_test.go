@@ -18,16 +18,11 @@ import (
 // a final name is right.
 func (r *trial) checkUnion(t testing.TB, what string, disks ...*fixtures.Disk) {
 	t.Helper()
+	r.checkNames(t, what, disks...)
 	all := make(map[string]string)
 	for _, d := range disks {
 		files := d.Files()
-		for name, content := range files {
-			if !bundle.IsFinalName(name) {
-				delete(files, name)
-			} else if content != r.want[name] {
-				t.Errorf("%s: %s has its final name and %d bytes that are not right (%d)", what, name, len(content), len(r.want[name]))
-			}
-		}
+		maps.DeleteFunc(files, func(name, _ string) bool { return !bundle.IsFinalName(name) })
 		maps.Copy(all, files)
 	}
 	sameFiles(t, what, all, r.want)
@@ -51,7 +46,7 @@ func faultsOfFlash(t *testing.T, f *faultTally) {
 	for n := 1; n <= volumes; n++ {
 		name := r.prologue.Plan().VolumeName(n)
 		size := int64(len(r.want[name]))
-		for at := int64(0); at < size; at += max(1, size/int64(3*8/f.step(8))) {
+		for at := int64(0); at < size; at += max(1, size/int64(3*12/f.step(12))) {
 			what := fmt.Sprintf("%s, byte %d of %d wrong", name, at, size)
 			var left, written []transfer.Event
 			r.options.Progress = func(e transfer.Event) {
@@ -74,7 +69,8 @@ func faultsOfFlash(t *testing.T, f *faultTally) {
 			if _, there := bad.Files()[name]; there || len(good.Files()) < len(r.want)-volumes+1 {
 				t.Errorf("%s: it is on the bad medium, or something is not on the good one", what)
 			}
-			if wrong := (*bundle.ReadBackError)(nil); len(left) != 1 || !errors.As(left[0].Err, &wrong) || wrong.Volume != name ||
+			wrong := (*bundle.ReadBackError)(nil)
+			if len(left) != 1 || !errors.As(left[0].Err, &wrong) || wrong.Volume != name ||
 				left[0].Where != "stick1" || !strings.Contains(left[0].Err.Error(), "stick1") {
 				t.Errorf("%s: said %+v", what, left)
 			}
@@ -82,11 +78,26 @@ func faultsOfFlash(t *testing.T, f *faultTally) {
 				t.Errorf("%s: %d volumes were written", what, len(written))
 			}
 
+			// In one drive it is taken out, and another is put in.
+			bad = fixtures.NewDisk()
+			bad.SetRot(rotten(name, at))
+			drive := &drive{sticks: []*fixtures.Disk{fixtures.NewDisk()}}
+			r.options.Next = drive.next
+			if err := r.pack(t, bad); err != nil {
+				t.Errorf("%s: in a drive: %v", what, err)
+			} else {
+				r.checkUnion(t, what+", in a drive", append(drive.used, bad)...)
+				if _, there := bad.Files()[name]; there || len(drive.asked) != 1 || !errors.As(drive.asked[0].Refused, &wrong) {
+					t.Errorf("%s: in a drive: asked %+v", what, drive.asked)
+				}
+			}
+			r.options.Next = nil
+			f.ran()
+
 			// Alone, it is refused; another medium takes its place.
 			alone := fixtures.NewDisk()
 			alone.SetRot(rotten(name, at))
 			err := r.pack(t, alone)
-			wrong := (*bundle.ReadBackError)(nil)
 			if !errors.As(err, &wrong) || wrong.Volume != name || !strings.Contains(err.Error(), "stick1") {
 				t.Errorf("%s: alone: %v", what, err)
 			}
@@ -114,7 +125,7 @@ func faultsOfFullMedia(t *testing.T, f *faultTally) {
 	for _, content := range r.want {
 		total += int64(len(content))
 	}
-	steps := int64(30 * 12 / f.step(12))
+	steps := int64(360 / f.step(24))
 	volumes := r.prologue.Plan().Volumes
 	for i := range steps {
 		small := func() *fixtures.Disk {
@@ -135,7 +146,14 @@ func faultsOfFullMedia(t *testing.T, f *faultTally) {
 		full = small()
 		drive := &drive{sticks: []*fixtures.Disk{fixtures.NewDisk()}}
 		r.options.Next = drive.next
-		if err := r.pack(t, full); err != nil {
+		if err := r.pack(t, full); errors.Is(err, syscall.ENOSPC) && len(drive.asked) == 0 {
+			// There is room for the volumes, and none for the inventory: no other
+			// medium is asked for then.
+			r.checkNames(t, what+", in a drive", full)
+			if _, done := full.Files()[r.prologue.Plan().VolumeName(volumes)]; !done {
+				t.Errorf("%s: in a drive: %v", what, err)
+			}
+		} else if err != nil {
 			t.Errorf("%s: in a drive: %v", what, err)
 		} else {
 			r.checkUnion(t, what+", in a drive", append(drive.used, full)...)
@@ -200,8 +218,7 @@ func faultsOfPulledMedia(t *testing.T, f *faultTally) {
 		if !errors.Is(err, syscall.EIO) {
 			t.Errorf("%s: %v", what, err)
 		}
-		r.checkNames(t, what+", the first", first)
-		r.checkNames(t, what+", the second", second)
+		r.checkNames(t, what, first, second)
 		without := second.Clone()
 		if err := r.pack(t, without); err != nil {
 			t.Errorf("%s: without it: %v", what, err)
@@ -218,6 +235,45 @@ func faultsOfPulledMedia(t *testing.T, f *faultTally) {
 				if names := slices.Sorted(maps.Keys(d.Files())); slices.ContainsFunc(names, func(s string) bool { return strings.HasSuffix(s, ".part") }) {
 					t.Errorf("%s, with it: unfinished files are left: %v", what, names)
 				}
+			}
+		}
+	}
+}
+
+// Over two media, whatever operation of one fails, or ends the process, the next run
+// makes the rest.
+func faultsOfTwoMedia(t *testing.T, f *faultTally) {
+	r := newTrial(t)
+	sizes, _ := r.prologue.VolumeSizes()
+	for k, fault := range diskFaults() {
+		for which := range 2 {
+			for n := 1 + (k+7*which)%f.step(37); ; n += f.step(37) {
+				disks := []*fixtures.Disk{fixtures.NewDisk(), fixtures.NewDisk()}
+				disks[0].Capacity = sizes[0] + sizes[1] + sizes[2] + bundle.SmallFilesSize(r.prologue)
+				fired := fault.at(disks[which], n)
+				err := r.pack(t, disks...)
+				hit := fired()
+				if hit.N == 0 {
+					if err != nil {
+						t.Errorf("nothing failed: %v", err)
+					}
+					break
+				}
+				f.ran()
+				f.size(n, len(diskFaults()))
+				what := fmt.Sprintf("%s on stick%d at operation %d, %s %s", fault.name, which+1, hit.N, hit.Kind, hit.Name)
+				// A full medium is left for the next, or goes without the small files.
+				if left := fault.Err == syscall.ENOSPC; err == nil && !left || err != nil && !errors.Is(err, fault.cause()) {
+					t.Errorf("%s: Pack returns %v", what, err)
+				}
+				r.checkNames(t, what, disks...)
+				disks[0].Revive()
+				disks[1].Revive()
+				if err := r.pack(t, disks...); err != nil {
+					t.Errorf("%s: the next run: %v", what, err)
+					continue
+				}
+				r.checkUnion(t, what, disks...)
 			}
 		}
 	}

@@ -30,12 +30,15 @@ func TestFaults(t *testing.T) {
 		{"pack: the medium, writing", faultsOfWriting},
 		{"pack: the medium, continuing", faultsOfContinuing},
 		{"pack: loss of power", faultsOfPower},
+		{"pack: damage between two runs", faultsOfDamage},
 		{"pack: media that lie", faultsOfFlash},
 		{"pack: media that are full", faultsOfFullMedia},
 		{"pack: media that are pulled out", faultsOfPulledMedia},
+		{"pack: two media", faultsOfTwoMedia},
 		{"pack: the source", faultsOfSource},
 		{"pack: the source, tried again", faultsOfSourceTriedAgain},
 		{"pack: the source, tokens that end", faultsOfTokens},
+		{"pack: the source, going on without", faultsOfPartial},
 		{"unpack: the target", faultsOfTarget},
 		{"unpack: the target, tried again", faultsOfTargetTriedAgain},
 		{"unpack: the target, tokens that end", faultsOfTargetTokens},
@@ -197,22 +200,24 @@ func (r *trial) twice() int64 {
 	return total(r.prologue) + r.options.Buffer + largest
 }
 
-// checkNames checks that whatever has a final name is right.
-func (r *trial) checkNames(t testing.TB, what string, disk *fixtures.Disk) {
+// checkNames checks that whatever has a final name is right, and that an inventory
+// is there only with all the rest.
+func (r *trial) checkNames(t testing.TB, what string, disks ...*fixtures.Disk) {
 	t.Helper()
-	there := 0
-	files := disk.Files()
-	for name, content := range files {
-		if !bundle.IsFinalName(name) {
-			continue
-		}
-		there++
-		if content != r.want[name] {
-			t.Errorf("%s: %s has its final name and %d bytes that are not right (%d)", what, name, len(content), len(r.want[name]))
+	there := make(map[string]bool)
+	for _, d := range disks {
+		for name, content := range d.Files() {
+			if !bundle.IsFinalName(name) {
+				continue
+			}
+			there[name] = true
+			if content != r.want[name] {
+				t.Errorf("%s: %s has its final name and %d bytes that are not right (%d)", what, name, len(content), len(r.want[name]))
+			}
 		}
 	}
-	if _, ok := files["inventory.json"]; ok && there != len(r.want) {
-		t.Errorf("%s: an inventory is there, with %d of %d files", what, there, len(r.want))
+	if there["inventory.json"] && len(there) != len(r.want) {
+		t.Errorf("%s: an inventory is there, with %d of %d files", what, len(there), len(r.want))
 	}
 }
 

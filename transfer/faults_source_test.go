@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,8 +115,9 @@ func faultsOfSource(t *testing.T, f *faultTally) {
 	idle := make(map[string]int)
 	for k, fault := range kinds {
 		fired := 0
-		for n := 1 + k%f.step(4); ; n += f.step(4) {
+		for n := 1 + k%f.step(9); ; n += f.step(9) {
 			disk := fixtures.NewDisk()
+			w.source.ResetStats()
 			end := fault.at(w.source, n)
 			err := w.journey(t.Context(), disk, nil)
 			hit, took := end()
@@ -139,6 +141,11 @@ func faultsOfSource(t *testing.T, f *faultTally) {
 				t.Errorf("%s: the status is not told: %v", what, err)
 			}
 			w.check(t, what, err, disk)
+			// A blob with the wrong digest is fetched again as a whole, and one of
+			// which no range can be had is sent as a whole.
+			if got := w.source.Stats().BlobBytesServed; fault.Kind != fixtures.FaultFlip && fault.Status != http.StatusRequestedRangeNotSatisfiable && got > w.twice() {
+				t.Errorf("%s: %d bytes were fetched, %d are allowed", what, got, w.twice())
+			}
 		}
 		if fired == 0 {
 			t.Errorf("%s: never took effect", fault.name)
@@ -158,7 +165,7 @@ func faultsOfSource(t *testing.T, f *faultTally) {
 
 // What passes is tried again, and nothing else is to be done.
 func faultsOfSourceTriedAgain(t *testing.T, f *faultTally) {
-	const side = 12 // runs side by side, since they wait
+	const side = 8 // runs side by side, since they wait
 	type run struct {
 		fault wireFault
 		n     int
@@ -196,7 +203,7 @@ func faultsOfSourceTriedAgain(t *testing.T, f *faultTally) {
 		}
 		kinds++
 		// Not the first: the probe for HTTPS or HTTP is made once.
-		for n := 2 + k%f.step(7); n <= int(requests.Load()); n += f.step(7) {
+		for n := 2 + k%f.step(13); n <= int(requests.Load()); n += f.step(13) {
 			runs <- run{fault, n}
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -161,7 +160,7 @@ func faultsOfTarget(t *testing.T, f *faultTally) {
 		f.size(s.requests, len(kinds))
 		for k := range kinds {
 			fired := 0
-			for n := 1 + (5*variant+k)%f.step(17); ; n += f.step(17) {
+			for n := 1 + (5*variant+k)%f.step(29); ; n += f.step(29) {
 				site := fixtures.NewRegistry(o)
 				site.Start()
 				other := httptest.NewServer(site)
@@ -268,7 +267,7 @@ func faultsOfTargetTriedAgain(t *testing.T, f *faultTally) {
 			continue
 		}
 		kinds++
-		for n := 2 + k%f.step(23); n <= s.requests; n += f.step(23) {
+		for n := 2 + k%f.step(31); n <= s.requests; n += f.step(31) {
 			runs <- run{fault, n}
 		}
 	}
@@ -284,77 +283,5 @@ func faultsOfTargetTokens(t *testing.T, f *faultTally) {
 		s := newSiteTrial(t, fixtures.Options{Bearer: true, TokenUses: uses})
 		f.ran()
 		f.size(s.requests, 11)
-	}
-}
-
-// mediaFaults are the ways in which reading goes wrong.
-func mediaFaults() []diskFault {
-	return []diskFault{
-		{"EIO", fixtures.DiskFault{Err: syscall.EIO}, ""},
-		{"EACCES", fixtures.DiskFault{Err: syscall.EACCES}, ""},
-		{"pulled out", fixtures.DiskFault{Dies: true}, ""},
-	}
-}
-
-// Whatever reading of the media fails, nothing is visible that is not whole, and
-// the next run ends with the same content.
-func faultsOfMedia(t *testing.T, f *faultTally) {
-	o := fixtures.Options{AllowSparse: true}
-	s := newSiteTrial(t, o)
-	f.size(s.operations, len(mediaFaults())+1)
-	try := func(what string, disk *fixtures.Disk, fired func() string) bool {
-		site := fixtures.NewRegistry(o)
-		site.Start()
-		defer site.Close()
-		receipt, err := s.unpack(t, disk.FS(), site)
-		where := fired()
-		what += ", " + where
-		s.check(t, what, receipt, err, site)
-		if where == "" {
-			if err != nil {
-				t.Errorf("%s: %v", what, err)
-			}
-			return false
-		}
-		f.ran()
-		s.goOn(t, what, site)
-		return true
-	}
-	for k, fault := range mediaFaults() {
-		for n := 1 + k%f.step(4); ; n += f.step(4) {
-			disk := s.media.Clone()
-			fired := fault.at(disk, n)
-			more := try(fmt.Sprintf("%s at operation %d", fault.name, n), disk, func() string {
-				hit := fired()
-				return strings.TrimSpace(hit.Kind + " " + hit.Name)
-			})
-			if !more {
-				break
-			}
-		}
-	}
-	for n := 1; ; n += f.step(3) {
-		disk := s.media.Clone()
-		var mu sync.Mutex
-		count, hit := 0, ""
-		disk.SetRot(func(name string, offset int64, p []byte) {
-			mu.Lock()
-			defer mu.Unlock()
-			if len(p) == 0 {
-				return
-			}
-			if count++; count == n {
-				p[len(p)/2] ^= 0x10
-				hit = fmt.Sprintf("%s at %d", name, offset+int64(len(p)/2))
-			}
-		})
-		more := try(fmt.Sprintf("one bit wrong in read %d", n), disk, func() string {
-			mu.Lock()
-			defer mu.Unlock()
-			return hit
-		})
-		if !more {
-			break
-		}
 	}
 }

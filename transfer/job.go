@@ -145,26 +145,25 @@ type partsReader struct {
 	parts  []part // still to come
 	open   io.Reader
 	closer io.Closer
+	left   int64 // bytes of the open part still to come
 }
 
 func (r *partsReader) Read(b []byte) (int, error) {
-	for {
-		if r.open == nil {
-			if len(r.parts) == 0 {
-				return 0, io.EOF
-			}
-			if err := r.begin(); err != nil {
-				return 0, err
-			}
+	for r.left == 0 {
+		if len(r.parts) == 0 {
+			return 0, io.EOF
 		}
-		n, err := r.open.Read(b)
-		if err == io.EOF {
-			if err = r.Close(); err == nil && n == 0 {
-				continue
-			}
+		if err := r.begin(); err != nil {
+			return 0, err
 		}
-		return n, err
 	}
+	n, err := r.open.Read(b[:min(int64(len(b)), r.left)])
+	if r.left -= int64(n); r.left == 0 {
+		// At once: before the next part is read, its medium may be asked for, and
+		// this one could not be unmounted.
+		return n, r.Close()
+	}
+	return n, noEOF(err)
 }
 
 // begin opens the next part or, of those that are fetched, the next piece.
@@ -176,14 +175,14 @@ func (r *partsReader) begin() error {
 		for ; len(r.parts) > 0 && r.parts[0].stand == nil; r.parts = r.parts[1:] {
 			size += r.parts[0].member.Size
 		}
-		r.open = r.window.next(r.ctx, size)
+		r.open, r.left = r.window.next(r.ctx, size), size
 		return nil
 	}
 	content, err := next.stand.Open(r.ctx, r.packer.all[next.stand.output].Dir.FS(), next.member)
 	if err != nil {
 		return err
 	}
-	r.open, r.closer = content, content
+	r.open, r.closer, r.left = content, content, next.member.Size
 	return nil
 }
 

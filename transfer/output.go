@@ -44,10 +44,13 @@ type SpaceError struct {
 	Need, Free int64 // bytes
 	// Where names the media.
 	Where string
+	// Damaged are damaged volumes on them, which may be deleted: they are made
+	// again anyway.
+	Damaged []string
 }
 
 func (e *SpaceError) Error() string {
-	return fmt.Sprintf("%s: %d bytes are needed, %d are free", e.Where, e.Need, e.Free)
+	return fmt.Sprintf("no room on %s: %d bytes are needed, %d are free", e.Where, e.Need, e.Free)
 }
 
 // OccupiedError says that a directory holds something that packing would
@@ -134,6 +137,10 @@ type outputs struct {
 	begun, bad []bool
 	// current is the index of the one being filled.
 	current int
+	// fresh says that nothing was written since the medium was changed.
+	fresh bool
+	// damaged are the damaged volumes that were found.
+	damaged []string
 	next    func(context.Context, Change) (Output, error)
 }
 
@@ -193,7 +200,7 @@ func (o *outputs) checkRoom(wanted []int, there map[int]*stand) error {
 			if o.next != nil {
 				return nil
 			}
-			return o.noRoom(wanted)
+			return o.noRoom(wanted, there)
 		}
 		free[current] -= o.sizes[n-1]
 	}
@@ -201,10 +208,13 @@ func (o *outputs) checkRoom(wanted []int, there map[int]*stand) error {
 }
 
 // noRoom says that the volumes do not fit.
-func (o *outputs) noRoom(wanted []int) error {
-	e := &SpaceError{Need: int64(len(o.all)) * o.small}
+func (o *outputs) noRoom(wanted []int, there map[int]*stand) error {
+	e := &SpaceError{Need: int64(len(o.all)) * o.small, Damaged: o.damaged}
 	for _, n := range wanted {
 		e.Need += o.sizes[n-1]
+		if s := there[n]; s != nil && !s.Final {
+			e.Need -= s.FileSize
+		}
 	}
 	names := make([]string, len(o.all))
 	for i, out := range o.all {
@@ -240,7 +250,7 @@ func (o *outputs) change(ctx context.Context, why Change) error {
 		if err != nil {
 			return err
 		}
-		o.all, o.begun, o.bad, o.current = []Output{out}, []bool{false}, []bool{false}, 0
+		o.all, o.begun, o.bad, o.current, o.fresh, o.damaged = []Output{out}, []bool{false}, []bool{false}, 0, true, nil
 		if why.Refused = o.lock(0); why.Refused == nil {
 			return nil
 		}

@@ -186,6 +186,9 @@ func (p *packer) enqueue() {
 // conclude writes the inventory when all volumes are there, and says what came
 // of it all.
 func (p *packer) conclude(ctx context.Context) (*Packed, error) {
+	if len(p.earlier) > 0 && p.confirmed() {
+		p.earlier = nil // it need not be written again
+	}
 	for missing := p.absent(); len(missing) > 0 && len(p.earlier) > 0; missing = p.absent() {
 		err := p.change(ctx, Change{Count: p.prologue.Plan().Volumes, Earlier: missing})
 		if errors.Is(err, ErrNoMedium) {
@@ -199,6 +202,7 @@ func (p *packer) conclude(ctx context.Context) (*Packed, error) {
 		}
 	}
 	r := &Packed{Made: p.made, Absent: p.absent()}
+	slices.Sort(r.Made)
 	for _, n := range slices.Sorted(maps.Keys(p.done)) {
 		r.Volumes = append(r.Volumes, p.done[n])
 	}
@@ -211,14 +215,29 @@ func (p *packer) conclude(ctx context.Context) (*Packed, error) {
 			r.Incomplete = append(r.Incomplete, p.prologue.Plan().Images[i].Reference)
 		}
 	}
-	if len(r.Absent) > 0 {
-		r.Missing = all
+	if r.Missing, all = all, r.Missing; len(r.Absent) > 0 {
+		if p.confirmed() {
+			r.Inventory, r.Bundle, r.Missing = p.inventory, p.inventoryID, p.inventory.Missing
+		}
 		return r, nil
 	}
 	var err error
-	r.Inventory, r.Bundle, err = p.finish(r.Volumes, r.Missing)
-	r.Missing = all
+	r.Inventory, r.Bundle, err = p.finish(r.Volumes, all)
 	return r, err
+}
+
+// confirmed reports whether there is an inventory already, and all volumes that
+// were seen are as it says.
+func (p *packer) confirmed() bool {
+	if p.inventory == nil {
+		return false
+	}
+	for n, v := range p.done {
+		if stated := p.inventory.Volume(n); stated == nil || stated.Digest != v.Digest {
+			return false
+		}
+	}
+	return true
 }
 
 // absent are the volumes that no medium had.

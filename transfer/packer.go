@@ -47,6 +47,9 @@ type packer struct {
 	todo map[memberKey]bool
 	// gone are the blobs that are left out.
 	gone map[digest.Digest]bundle.Missing
+	// inventory is one of the plan that lies on a medium, with its ID.
+	inventory   *bundle.Inventory
+	inventoryID digest.Digest
 }
 
 type openVolume struct {

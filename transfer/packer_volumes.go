@@ -64,6 +64,7 @@ func (p *packer) beginVolume(ctx context.Context, n int) error {
 			if err != nil {
 				return p.onMedium(s.output, err)
 			}
+			p.fresh = false
 			p.open = append(p.open, openVolume{w, n, s.output})
 			p.tell(Event{Kind: VolumeContinued, Volume: s.Volume.Name, Where: p.all[s.output].Name, Bytes: s.Volume.Size})
 			return nil
@@ -80,10 +81,17 @@ func (p *packer) beginVolume(ctx context.Context, n int) error {
 			return p.create(p.current, n)
 		}
 	}
+	if p.fresh && p.next != nil {
+		return p.nextMedium(ctx, n, p.noRoom([]int{n}, nil)) // one that was here before, perhaps
+	}
 	return p.nextMedium(ctx, n, nil)
 }
 
 func (p *packer) create(i, n int) error {
+	p.fresh = false
+	if _, err := p.all[i].Dir.Free(); errors.Is(err, bundle.ErrGone) {
+		return p.onMedium(i, err)
+	}
 	if err := p.outputs.begin(i); err != nil {
 		return p.onMedium(i, err)
 	}
@@ -102,7 +110,7 @@ func (p *packer) nextMedium(ctx context.Context, n int, refused error) error {
 		if refused != nil {
 			return refused
 		}
-		return p.noRoom([]int{n})
+		return p.noRoom([]int{n}, p.stands)
 	}
 	for _, w := range p.open {
 		for _, b := range p.cuts[w.number] {
@@ -132,7 +140,7 @@ func (p *packer) nextMedium(ctx context.Context, n int, refused error) error {
 				return nil
 			}
 		} else {
-			why.Refused = p.noRoom([]int{n})
+			why.Refused = p.noRoom([]int{n}, p.stands)
 		}
 	}
 }

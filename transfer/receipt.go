@@ -131,6 +131,12 @@ func (r *Receipt) Absent() []int {
 	return r.volumes(func(l *Lack) bool { return l.cause == lackVolume })
 }
 
+// AbsentWhole returns those of [Receipt.Absent] that hold a lacking blob whole, so
+// that each is of use alone.
+func (r *Receipt) AbsentWhole() []int {
+	return r.volumes(func(l *Lack) bool { return l.cause == lackVolume && len(l.Volumes) < 2 })
+}
+
 // Needed returns the numbers of the volumes without which images are missing or
 // damaged, ascending: they would have to be there, or to be made again.
 func (r *Receipt) Needed() []int { return r.volumes(func(*Lack) bool { return true }) }

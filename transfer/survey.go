@@ -63,6 +63,15 @@ func (p *packer) survey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, o := range p.all {
+		inventory, id, err := bundle.ReadInventory(o.medium(), p.prologue)
+		if err != nil {
+			return err
+		}
+		if inventory != nil && (p.inventory == nil || len(inventory.Missing) < len(p.inventory.Missing)) {
+			p.inventory, p.inventoryID = inventory, id
+		}
+	}
 	if total > 0 {
 		p.tell(Event{Kind: Checking, Bytes: total})
 	}
@@ -138,6 +147,7 @@ func (p *packer) read(ctx context.Context, reader *bundle.Reader, names map[stri
 			p.spoil(wrong.Blob, n)
 		}
 		if final && !s.Complete {
+			p.damaged = append(p.damaged, s.Volume.Name+" on "+p.all[i].Name)
 			p.tell(Event{Kind: VolumeDamaged, Volume: s.Volume.Name, Where: p.all[i].Name, Err: s.Damage})
 			continue
 		}
@@ -161,6 +171,7 @@ func (p *packer) spoil(b *bundle.Blob, n int) {
 		}
 		s.cutBack(b)
 		if s.Final {
+			p.damaged = append(p.damaged, s.Volume.Name+" on "+p.all[s.output].Name)
 			p.tell(Event{Kind: VolumeDamaged, Volume: s.Volume.Name, Where: p.all[s.output].Name,
 				Err: fmt.Errorf("it holds a part of blob %s, which is wrong", b.Digest)})
 			delete(p.stands, k)
@@ -184,10 +195,17 @@ func (p *packer) finished(n int, s *stand) {
 }
 
 // leaveOut notes blobs that volumes which stay as they are lack, so that the
-// others lack them too.
+// others lack them too. An inventory knows why.
 func (p *packer) leaveOut(lacks []bundle.Member, reason string) {
 	for _, m := range lacks {
 		if _, ok := p.gone[m.Blob.Digest]; !ok {
+			if p.inventory != nil {
+				for _, known := range p.inventory.Missing {
+					if known.Digest == m.Blob.Digest {
+						reason = known.Reason
+					}
+				}
+			}
 			p.gone[m.Blob.Digest] = bundle.Missing{Digest: m.Blob.Digest, Image: p.images[m.Blob.Digest], Reason: reason}
 		}
 	}

@@ -45,6 +45,9 @@ func newDrive(out *output, stdin *os.File, path string) *drive {
 	return d
 }
 
+// canAsk reports whether there is a terminal.
+func (d *drive) canAsk() bool { return term.IsTerminal(int(d.stdin.Fd())) }
+
 // mountState is what is at a path.
 type mountState struct {
 	there   bool // the path exists

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 
 	"satchel/bundle"
@@ -28,6 +29,7 @@ func hintFor(err error) string {
 		mixed    *bundle.MixedError
 		dns      *net.DNSError
 		lean     *transfer.LeanError
+		blob     *transfer.BlobError
 		noMedium *noMediumError
 		readBack *bundle.ReadBackError
 		encoder  *bundle.EncoderError
@@ -45,6 +47,14 @@ func hintFor(err error) string {
 		return "use the satchel that made the plan"
 	case errors.Is(err, errOtherSettings):
 		return "name the images and settings as before to go on with it, choose another directory with -o, or pack by its plan with --plan"
+	case errors.As(err, &space) && len(space.Damaged) > 0:
+		return "what is damaged is made again and may be deleted: " + strings.Join(space.Damaged, ", ") + "; or name more media with -o"
+	case errors.Is(err, bundle.ErrGone):
+		return "mount it again and run the same command: what is whole on it is kept"
+	case errors.Is(err, errNoPlanThere):
+		return "a plan is NAME.plan.json, any volume of the bundle, or a directory that has one"
+	case errors.Is(err, transfer.ErrWhole):
+		return "nothing is to be done"
 	case errors.As(err, &space):
 		return "free some room, name more media with -o, use --span to change media in one drive, or pack fewer images; --dry-run shows the sizes"
 	case errors.Is(err, bundle.ErrLocked):
@@ -69,6 +79,8 @@ func hintFor(err error) string {
 		return "the registry cannot be reached: check its name and port, the network and the proxy"
 	case errors.Is(err, registry.ErrUnauthorized):
 		return "log in with podman login or skopeo login, or name the credentials with --authfile"
+	case errors.As(err, &blob) && errors.Is(err, registry.ErrNotFound):
+		return "the source does not have it any more: --skip-missing leaves it out, and records that"
 	case errors.Is(err, registry.ErrNotFound):
 		return "check the spelling of registry, repository and tag; some registries also answer so when you are not logged in"
 	case errors.As(err, &damage):
@@ -82,7 +94,7 @@ func hintFor(err error) string {
 	case errors.Is(err, syscall.EROFS):
 		return "the medium is write-protected: check its switch and how it is mounted"
 	case errors.Is(err, fs.ErrNotExist):
-		return "check the path; directories are not made for you"
+		return "check the path; directories must exist"
 	}
 	return ""
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
 
 	"satchel/bundle"
 	"satchel/transfer"
@@ -48,9 +51,25 @@ func (m *outputMedia) add(path string) error {
 	m.dirs = append(m.dirs, dir)
 	// Before anything on it is looked at: what is there decides what is done.
 	if err := dir.Lock(); err != nil {
-		return fmt.Errorf("locking %s: %w", path, err)
+		return fmt.Errorf("output directory %s: %w", path, err)
 	}
 	m.media = append(m.media, transfer.Output{Name: path, Dir: dir})
+	return nil
+}
+
+// manifests returns the manifests of the plan by digest, if a medium has a volume
+// of it.
+func (m *outputMedia) manifests(plan *bundle.Plan) map[digest.Digest][]byte {
+	want, err := plan.Encode()
+	for _, o := range m.media {
+		there, contents, readErr := bundle.ReadPlan(bundle.Medium{Name: o.Name, FS: o.Dir.FS()}, ".")
+		if err != nil || readErr != nil || contents == nil {
+			continue
+		}
+		if got, err := there.Encode(); err == nil && bytes.Equal(got, want) {
+			return contents
+		}
+	}
 	return nil
 }
 

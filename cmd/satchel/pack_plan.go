@@ -31,7 +31,7 @@ func (f *packFlags) choosePlan(ctx context.Context, client *registry.Client, wan
 		return nil, err
 	}
 	if f.plan != "" {
-		return f.givenPlan(ctx, client, wanted)
+		return f.givenPlan(ctx, client, wanted, media)
 	}
 	for _, m := range media.media {
 		plan, contents, err := bundle.ReadPlan(bundle.Medium{Name: m.Name, FS: m.Dir.FS()}, ".")
@@ -49,11 +49,17 @@ func (f *packFlags) choosePlan(ctx context.Context, client *registry.Client, wan
 		f.sayMoved(ctx, sources, plan)
 		return f.existingPlan(ctx, sources, plan, contents)
 	}
+	if f.span {
+		f.out.message("nothing of a bundle is on %s: one is begun with volume 1", f.dirs[0])
+	}
 	return f.newPlan(ctx, wanted.sources(client), wanted, haves)
 }
 
+// errNoPlanThere says that what --plan names is none.
+var errNoPlanThere = errors.New("no plan in")
+
 // givenPlan reads --plan.
-func (f *packFlags) givenPlan(ctx context.Context, client *registry.Client, wanted *wantedImages) (*planned, error) {
+func (f *packFlags) givenPlan(ctx context.Context, client *registry.Client, wanted *wantedImages, media *outputMedia) (*planned, error) {
 	info, err := os.Stat(f.plan)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
@@ -69,7 +75,10 @@ func (f *packFlags) givenPlan(ctx context.Context, client *registry.Client, want
 	defer root.Close() // it is only read
 	plan, contents, err := bundle.ReadPlan(bundle.Medium{Name: dir, FS: root.FS()}, name)
 	if err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
+		return nil, fmt.Errorf("%w %s: %w", errNoPlanThere, f.plan, err)
+	}
+	if contents == nil {
+		contents = media.manifests(plan)
 	}
 	return f.existingPlan(ctx, wanted.sourcesForPlan(client, plan), plan, contents)
 }

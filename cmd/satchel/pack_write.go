@@ -164,8 +164,9 @@ func (f *packFlags) conclude(prologue *bundle.Prologue, packed *transfer.Packed)
 	}
 	if packed.Bundle != "" {
 		f.out.printf("bundle ID %s\n", packed.Bundle)
-	} else {
-		f.out.printf("%s not here: there is no inventory yet\n", volumeList(packed.Absent))
+	}
+	if len(packed.Absent) > 0 {
+		f.out.printf("%s not here\n", volumeList(packed.Absent))
 	}
 	if err := f.out.json(r); err != nil {
 		return err
@@ -179,10 +180,11 @@ func (f *packFlags) status(plan *bundle.Plan, packed *transfer.Packed) error {
 	if lacking := lackingVolumes(plan, packed.Missing); len(lacking) > 0 {
 		f.out.message("hint: when the source has what is missing: satchel pack --plan %s --only-volumes %s -o DIR", name, volumeRanges(lacking))
 	}
-	if len(packed.Absent) > 0 {
-		f.out.message("hint: with all media plugged in, this writes the inventory: satchel pack --plan %s -o DIR1 -o DIR2", name)
+	if len(packed.Absent) > 0 && packed.Bundle == "" {
+		f.out.message("hint: bring what was made to the other volumes; if they have no inventory.json yet, this writes it, with all media plugged in:\n"+
+			"  satchel pack --plan %s -o DIR1 -o DIR2", name)
 	}
-	if len(packed.Missing) > 0 || len(packed.Absent) > 0 && len(f.only) == 0 {
+	if len(packed.Missing) > 0 || len(packed.Absent) > 0 && packed.Bundle == "" && len(f.only) == 0 {
 		return &statusError{exitMissing}
 	}
 	return nil

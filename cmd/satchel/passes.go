@@ -62,7 +62,12 @@ func (p *passes) run(ctx context.Context, media []string) error {
 	if len(p.receipt.Absent()) == 0 {
 		return nil
 	}
-	// All media were there, if not together.
+	if !d.canAsk() {
+		out.message("%v: what is lacking is cut over %s", errNoTerminal, volumesText(p.receipt.Needed()))
+		return nil
+	}
+	// What is lacking now is cut over media that were not there together.
+	out.message("what is left is cut over several volumes: %s are read one after another", volumesText(p.receipt.Needed()))
 	err := p.pass(ctx, func(ctx context.Context, number int) (*bundle.Bundle, error) {
 		for p.medium.Volume(number) == nil {
 			if err := p.change(ctx, d, []int{number}); err != nil {
@@ -115,9 +120,9 @@ func (p *passes) note() {
 	}
 }
 
-// toAsk returns the volumes that are needed and have not been there.
+// toAsk returns the volumes that are of use alone and have not been there.
 func (p *passes) toAsk() []int {
-	return slices.DeleteFunc(p.receipt.Absent(), func(n int) bool { return p.seen[n] })
+	return slices.DeleteFunc(p.receipt.AbsentWhole(), func(n int) bool { return p.seen[n] })
 }
 
 // change asks for a medium with one of the volumes until there is one.

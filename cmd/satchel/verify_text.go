@@ -242,7 +242,7 @@ func (l *mediaList) idText(id string) string {
 	case len(l.unfinished) > 0:
 		return "unknown: inventory.json is not here; pack writes it last"
 	}
-	return "unknown: inventory.json is not here; it lies on the other media of the bundle"
+	return "unknown: inventory.json is not here; pack writes it last, onto the media that are there then"
 }
 
 func neededVolumes(numbers []int) string {
