@@ -58,6 +58,10 @@ func whole(t testing.TB, sources transfer.Sources, p *bundle.Prologue) map[strin
 
 // drive is one place for media, into which sticks are put one after another.
 type drive struct {
+	t testing.TB
+	// in is the stick that is in the drive: nothing on it may be open when
+	// another one is asked for.
+	in     *fixtures.Disk
 	sticks []*fixtures.Disk // still to come
 	asked  []transfer.Change
 	used   []*fixtures.Disk
@@ -65,11 +69,15 @@ type drive struct {
 
 func (d *drive) next(_ context.Context, why transfer.Change) (transfer.Output, error) {
 	d.asked = append(d.asked, why)
+	if n := d.in.OpenFiles(); n > 0 {
+		d.t.Errorf("asked for volume %d with %d files open: the medium cannot be unmounted", why.Volume, n)
+	}
 	if len(d.sticks) == 0 {
 		return transfer.Output{}, transfer.ErrNoMedium
 	}
 	s := d.sticks[0]
 	s.Revive()
+	d.in = s
 	d.sticks, d.used = d.sticks[1:], append(d.used, s)
 	return transfer.Output{Name: fmt.Sprintf("stick %d", len(d.used)+1), Dir: s}, nil
 }
@@ -115,7 +123,7 @@ func TestPackSpans(t *testing.T) {
 	occupied := stick(prologue, 5)
 	occupied.Put("README.txt", []byte("mine"))
 	first := stick(prologue, 2)
-	d := &drive{sticks: []*fixtures.Disk{stick(prologue, 0), occupied, stick(prologue, 2), stick(prologue, 5)}}
+	d := &drive{t: t, in: first, sticks: []*fixtures.Disk{stick(prologue, 0), occupied, stick(prologue, 2), stick(prologue, 5)}}
 	result, err := transfer.Pack(t.Context(), outputs(first), prologue, o.sources(), transfer.PackOptions{Next: d.next})
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +142,8 @@ func TestPackSpans(t *testing.T) {
 	}
 
 	// One that cannot be written is refused too, before anything is on it.
-	d = &drive{sticks: []*fixtures.Disk{readOnly, stick(prologue, 9)}}
+	small := stick(prologue, 1)
+	d = &drive{t: t, in: small, sticks: []*fixtures.Disk{readOnly, stick(prologue, 9)}}
 	readOnlyOnce := d.next
 	next := func(ctx context.Context, why transfer.Change) (transfer.Output, error) {
 		out, err := readOnlyOnce(ctx, why)
@@ -148,7 +157,7 @@ func TestPackSpans(t *testing.T) {
 		}
 		return out, err
 	}
-	if _, err = transfer.Pack(t.Context(), outputs(stick(prologue, 1)), prologue, o.sources(), transfer.PackOptions{Next: next}); err != nil {
+	if _, err = transfer.Pack(t.Context(), outputs(small), prologue, o.sources(), transfer.PackOptions{Next: next}); err != nil {
 		t.Fatal(err)
 	}
 	if len(d.asked) != 2 || !errors.Is(d.asked[1].Refused, syscall.EROFS) || len(readOnly.Files()) > 0 {
@@ -163,7 +172,7 @@ func TestPackSpanContinues(t *testing.T) {
 	prologue := plan(t, o.sources(), "source.example", smallVolume, transfer.SelectOptions{}, packed()...)
 	want := whole(t, o.sources(), prologue)
 	first, second := stick(prologue, 2), stick(prologue, 9)
-	none := &drive{}
+	none := &drive{t: t, in: first}
 	_, err := transfer.Pack(t.Context(), outputs(first), prologue, o.sources(), transfer.PackOptions{Next: none.next})
 	if !errors.Is(err, transfer.ErrNoMedium) || len(none.asked) != 1 || none.asked[0].Volume != 3 {
 		t.Fatalf("got %v, asked %+v", err, none.asked)
@@ -174,7 +183,7 @@ func TestPackSpanContinues(t *testing.T) {
 
 	// It dies on the second stick.
 	first.Revive()
-	d := &drive{sticks: []*fixtures.Disk{second}}
+	d := &drive{t: t, in: first, sticks: []*fixtures.Disk{second}}
 	moved := int64(0)
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = transfer.Pack(ctx, outputs(first), prologue, o.sources(), transfer.PackOptions{Next: d.next, Progress: func(e transfer.Event) {
@@ -191,6 +200,7 @@ func TestPackSpanContinues(t *testing.T) {
 	// Without the first, all but the inventory is written.
 	second.Revive()
 	copyOfSecond := second.Clone()
+	none.in = copyOfSecond
 	result, err := transfer.Pack(t.Context(), outputs(copyOfSecond), prologue, o.sources(), transfer.PackOptions{Next: none.next})
 	if err != nil || !slices.Equal(result.Absent, []int{1, 2}) || result.Inventory != nil {
 		t.Fatalf("got %+v, %v", result, err)
@@ -200,7 +210,7 @@ func TestPackSpanContinues(t *testing.T) {
 	sameFiles(t, "without the first stick", got, want)
 
 	// With it, the inventory too.
-	d = &drive{sticks: []*fixtures.Disk{stick(prologue, 3), first}}
+	d = &drive{t: t, in: second, sticks: []*fixtures.Disk{stick(prologue, 3), first}}
 	result, err = transfer.Pack(t.Context(), outputs(second), prologue, o.sources(), transfer.PackOptions{Next: d.next})
 	if err != nil || len(result.Absent) > 0 || result.Inventory == nil || first.Files()["inventory.json"] == "" {
 		t.Fatalf("got %+v, %v", result, err)
@@ -226,4 +236,28 @@ func TestPackOnlyVolumes(t *testing.T) {
 			t.Errorf("volume %d: %+v", n, result)
 		}
 	}
+}
+
+// A run that goes on in the middle of a blob which is cut over media reads what
+// stands of it, and closes that before it asks for the next medium.
+func TestPackSpanContinuesCutBlob(t *testing.T) {
+	o := newOrigin(packed()...)
+	prologue := plan(t, o.sources(), "source.example", smallVolume, transfer.SelectOptions{}, packed()...)
+	want := whole(t, o.sources(), prologue)
+	cut := cutBlob(t, prologue).VolumesOf()
+	first := stick(prologue, cut[0])
+	none := &drive{t: t, in: first}
+	if _, err := transfer.Pack(t.Context(), outputs(first), prologue, o.sources(), transfer.PackOptions{Next: none.next}); !errors.Is(err, transfer.ErrNoMedium) {
+		t.Fatal(err)
+	}
+	first.Revive()
+	d := &drive{t: t, in: first, sticks: []*fixtures.Disk{stick(prologue, 1), stick(prologue, 9)}}
+	if _, err := transfer.Pack(t.Context(), outputs(first), prologue, o.sources(), transfer.PackOptions{Next: d.next}); err != nil {
+		t.Fatal(err)
+	}
+	got := volumesOn(t, first)
+	for _, s := range d.used {
+		maps.Copy(got, volumesOn(t, s))
+	}
+	sameFiles(t, "spanned", got, want)
 }

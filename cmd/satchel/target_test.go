@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +70,30 @@ func TestFullTarget(t *testing.T) {
 	if strings.Contains(string(index), "data/model:huge") {
 		t.Error("the image that did not fit has its name")
 	}
+}
+
+// TestStickPulledOut unmounts the medium by force in the middle: what goes on
+// being written to it would be lost, and that is no success.
+func TestStickPulledOut(t *testing.T) {
+	images := fixtures.Small(6)
+	source := startRegistry(t, fixtures.Options{}, images...)
+	stick := smallDisk(t, "1m")
+	pulled := false
+	source.SetFault(func(_ int, r *http.Request) fixtures.Fault {
+		if !pulled && strings.Contains(r.URL.Path, "/blobs/") {
+			pulled = true
+			execute(t, "", "umount", "-l", stick)
+		}
+		return fixtures.Fault{}
+	})
+	status, stdout, stderr := satchel(t, append([]string{"pack", "--tls-verify=false", "-o", stick, "--volume-size", "100KB"}, references(source.Host(), images)...)...)
+	if status != exitFailed || strings.Contains(stdout, "bundle ID") || !strings.Contains(stderr, "the medium is gone") || !strings.Contains(stderr, "hint: mount it again") {
+		t.Errorf("status %d\n%s%s", status, stdout, stderr)
+	}
+	if left, err := os.ReadDir(stick); err != nil || len(left) > 0 {
+		t.Errorf("%d files are below the mount point, %v", len(left), err)
+	}
+	execute(t, "", "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", stick) // for the cleanup
 }
 
 // TestReadOnlyStick verifies and unpacks from a directory that cannot be
