@@ -124,7 +124,7 @@ func (p *placer) putImage(group []*Blob) error {
 	if total == 0 {
 		return nil
 	}
-	if total > p.capacity {
+	if total > p.capacity || slices.ContainsFunc(group, func(b *Blob) bool { return mustCut(b, p.capacity) }) {
 		return p.putBlobs(group)
 	}
 	v, err := p.room(total)
