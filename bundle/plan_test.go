@@ -229,11 +229,13 @@ func TestPlanExtents(t *testing.T) {
 // than a volume, which goes on behind them.
 func TestPlanHugeBlob(t *testing.T) {
 	sizes := []int64{1_000, bundle.MaxMember + 1_000, 2_000, 3*bundle.MaxMember + 7, 3_000}
-	plan, prologue, err := bundle.NewPlan(synthetic(sizes, len(sizes)), 25_000_000_000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cut := checkPlan(t, "huge", prologue); cut != 2 || plan.Volumes != 2 {
-		t.Errorf("%d blobs are cut, in %d volumes", cut, plan.Volumes)
+	for _, perImage := range []int{1, len(sizes)} {
+		plan, prologue, err := bundle.NewPlan(synthetic(sizes, perImage), 25_000_000_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cut := checkPlan(t, "huge", prologue); cut != 2 || plan.Volumes != 2 {
+			t.Errorf("%d an image: %d blobs are cut, in %d volumes", perImage, cut, plan.Volumes)
+		}
 	}
 }
