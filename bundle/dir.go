@@ -116,6 +116,14 @@ func (d *OSDir) FS() fs.FS { return d.root.FS() }
 
 // Reopen implements [Dir].
 func (d *OSDir) Reopen(name string) (File, error) {
+	// Never through a link: what it leads to is not ours.
+	info, err := d.root.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		return nil, err
+	}
 	f, err := d.root.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
 		return nil, err

@@ -96,6 +96,16 @@ func (p *Plan) check() error {
 	if err := p.checkHeld(); err != nil {
 		return err
 	}
+	for i := range p.Blobs {
+		if b := &p.Blobs[i]; b.Origin.URLs != nil && !p.Request.Foreign {
+			return fmt.Errorf("blob %s: it comes from a URL, and the request has no foreign layers", b.Digest)
+		}
+	}
+	for i := range p.Manifests {
+		if m := &p.Manifests[i]; m.Origin.URLs != nil {
+			return fmt.Errorf("manifest %s: it comes from a URL", m.Digest)
+		}
+	}
 	for _, m := range p.Missing {
 		if err := m.check(); err != nil {
 			return err

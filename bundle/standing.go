@@ -9,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Standing is what stands of a volume that was begun or finished by an earlier
@@ -26,6 +28,9 @@ type Standing struct {
 	// Lacks are the planned members before the last one that stands, or before
 	// the end, which are not there: their blobs could not be had.
 	Lacks []Member
+	// Sums are the SHA-256 of the contents of the extents that were read, by the
+	// names of their members.
+	Sums map[string]digest.Digest
 	// FileSize is the size in bytes of the file, which may have more than what
 	// stands.
 	FileSize int64

@@ -34,7 +34,9 @@ type Reader struct {
 	hash hash.Hash
 	next int64
 	// right are the cut blobs that were read whole and have their digest.
-	right map[digest.Digest]bool
+	// For each, sums are the SHA-256 of its extents.
+	right map[digest.Digest][]digest.Digest
+	sums  []digest.Digest // of the extents of cut
 	// KeepLacks keeps of unfinished volumes too what comes behind members that
 	// are not there. Else they are cut back to these.
 	KeepLacks bool
@@ -51,7 +53,7 @@ func NewReader(prologue *Prologue, progress func(int64)) (*Reader, error) {
 		return nil, fmt.Errorf("zstd decoder: %w", err)
 	}
 	return &Reader{
-		prologue: prologue, progress: progress, tar: &tarReader{decoder: decoder}, right: make(map[digest.Digest]bool),
+		prologue: prologue, progress: progress, tar: &tarReader{decoder: decoder}, right: make(map[digest.Digest][]digest.Digest),
 		buffer: bufio.NewReaderSize(nil, readAhead),
 	}, nil
 }
@@ -61,7 +63,11 @@ func (r *Reader) Close() { r.tar.decoder.Close() }
 
 // Right reports whether all extents of a cut blob were read, one behind the
 // other, and have its digest.
-func (r *Reader) Right(b *Blob) bool { return r.right[b.Digest] }
+func (r *Reader) Right(b *Blob) bool { return r.right[b.Digest] != nil }
+
+// Sums returns the SHA-256 of the extents of a cut blob that is right; nil for
+// others.
+func (r *Reader) Sums(b *Blob) []digest.Digest { return r.right[b.Digest] }
 
 // WrongBlobError says that the extents of a cut blob, each as its frame's
 // checksum says, are not the blob together.
@@ -84,7 +90,7 @@ func (r *Reader) Read(ctx context.Context, fsys fs.FS, n int, final bool) (*Stan
 	name := FileName(r.prologue.plan, n, final)
 	s := &Standing{
 		Volume: Volume{Name: r.prologue.plan.VolumeName(n), Number: n, Members: []Placed{}}, Final: final,
-		prologue: r.prologue, left: r.prologue.plan.Members(n),
+		Sums: make(map[string]digest.Digest), prologue: r.prologue, left: r.prologue.plan.Members(n),
 	}
 	file, size, err := openRegular(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -197,7 +203,7 @@ func (r *Reader) members(s *Standing) error {
 		} else if begun.blob != m.Blob {
 			begun = checkpoint{blob: m.Blob, size: s.Volume.Size, members: s.left[skipped:], placed: len(s.Volume.Members), hash: s.end}
 		}
-		if err := r.member(m); err != nil {
+		if err := r.member(s, m); err != nil {
 			if wrong := (*WrongBlobError)(nil); errors.As(err, &wrong) {
 				s.CutBack(m.Blob)
 			}
@@ -266,8 +272,8 @@ func (r *Reader) memberHeader(s *Standing) (skipped int, ended bool, err error) 
 }
 
 // member reads the content of a member and judges the blob that ends with it.
-func (r *Reader) member(m Member) error {
-	sum := r.begin(m)
+func (r *Reader) member(s *Standing, m Member) error {
+	sum, extent := r.begin(m), sha256.New()
 	frames := tarBlock + padded(m.Size) // content of the open frame and those behind it
 	if err := r.sameFrame(m, frames); err != nil {
 		r.cut = nil
@@ -289,6 +295,9 @@ func (r *Reader) member(m Member) error {
 		if sum != nil {
 			sum.Write(p)
 		}
+		if m.Extent > 0 {
+			extent.Write(p)
+		}
 		r.tar.rest = r.tar.rest[len(p):]
 		left -= int64(len(p))
 	}
@@ -297,6 +306,11 @@ func (r *Reader) member(m Member) error {
 		return err
 	}
 	r.next = m.Start + m.Size
+	if m.Extent > 0 {
+		d := digest.NewDigest(digest.SHA256, extent)
+		r.sums = append(r.sums, d)
+		s.Sums[m.Name()] = d
+	}
 	if sum == nil || !m.Last() {
 		return nil
 	}
@@ -309,7 +323,7 @@ func (r *Reader) member(m Member) error {
 		return err
 	}
 	if m.Extent > 0 {
-		r.right[m.Blob.Digest] = true
+		r.right[m.Blob.Digest] = r.sums
 	}
 	return nil
 }
@@ -319,7 +333,7 @@ func (r *Reader) member(m Member) error {
 func (r *Reader) begin(m Member) hash.Hash {
 	switch {
 	case m.Start == 0:
-		r.cut, r.hash = m.Blob, sha256.New()
+		r.cut, r.hash, r.sums = m.Blob, sha256.New(), nil
 	case r.cut != m.Blob || r.next != m.Start:
 		r.cut = nil
 		return nil

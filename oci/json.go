@@ -5,13 +5,17 @@ import (
 	"fmt"
 )
 
-// CheckJSON refuses JSON whose lists are longer than elements or which is nested
-// deeper than depth, before a decoder allocates anything for it: a few bytes of
+// maxElements bounds the elements of all lists and objects of a document
+// together: a plan of 100,000 blobs has about half as many.
+const maxElements = 4_000_000
+
+// CheckJSON refuses JSON whose lists are longer than elements, all together longer
+// than 4,000,000, or which is nested deeper than depth, before a decoder allocates anything for it: a few bytes of
 // text can stand for a thousand times as much memory. It does not check the
 // syntax otherwise; decoders do.
 func CheckJSON(data []byte, elements, depth int) error {
 	var open []int // elements so far of each open list or object
-	inString := false
+	inString, total := false, 0
 	for i := 0; i < len(data); i++ {
 		c := data[i]
 		if inString {
@@ -31,6 +35,7 @@ func CheckJSON(data []byte, elements, depth int) error {
 				return fmt.Errorf("nested deeper than %d", depth)
 			}
 			open = append(open, 1)
+			total++
 		case ']', '}':
 			if len(open) == 0 {
 				return errors.New("brackets do not match")
@@ -44,6 +49,10 @@ func CheckJSON(data []byte, elements, depth int) error {
 			if *top++; *top > elements {
 				return fmt.Errorf("list of more than %d elements", elements)
 			}
+			total++
+		}
+		if total > maxElements {
+			return fmt.Errorf("lists of more than %d elements together", maxElements)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"hash"
 	"io"
 	"slices"
 
@@ -89,7 +90,7 @@ func (p *packer) job(b *bundle.Blob) *job {
 			j.pieces = append(j.pieces, piece{b, part.member.Start, part.member.Size})
 		}
 	}
-	if !write && (len(b.Extents) == 0 || p.right[b.Digest]) {
+	if !write && (len(b.Extents) == 0 || p.sums[b.Digest] != nil) {
 		return nil
 	}
 	if len(b.Extents) > 0 {
@@ -106,6 +107,9 @@ func (p *packer) parts(b *bundle.Blob) []part {
 	}
 	one := func(n int, m bundle.Member) part {
 		if p.todo[memberKey{b.Digest, m.Start}] {
+			if old := p.old[n]; old.holds(m) {
+				return part{member: m, made: true, write: true, stand: old}
+			}
 			return part{member: m, made: true, write: true}
 		}
 		if s := p.stands[n]; s.holds(m) {
@@ -113,16 +117,25 @@ func (p *packer) parts(b *bundle.Blob) []part {
 		}
 		return part{member: m, made: making(n)}
 	}
-	if b.Volume != 0 {
-		return []part{one(b.Volume, bundle.Member{Blob: b, Size: b.Size})}
-	}
 	var parts []part
-	start := int64(0)
-	for k, e := range b.Extents {
-		parts = append(parts, one(e.Volume, bundle.Member{Blob: b, Extent: k + 1, Start: start, Size: e.Size}))
-		start += e.Size
+	for _, m := range membersOf(b) {
+		parts = append(parts, one(p.volumeOf(m), m))
 	}
 	return parts
+}
+
+// membersOf returns the members of a blob in their order.
+func membersOf(b *bundle.Blob) []bundle.Member {
+	if b.Volume != 0 {
+		return []bundle.Member{{Blob: b, Size: b.Size}}
+	}
+	var members []bundle.Member
+	start := int64(0)
+	for k, e := range b.Extents {
+		members = append(members, bundle.Member{Blob: b, Extent: k + 1, Start: start, Size: e.Size})
+		start += e.Size
+	}
+	return members
 }
 
 // bytesOf is how many bytes the jobs write.
@@ -161,7 +174,7 @@ func (r *partsReader) Read(b []byte) (int, error) {
 	if r.left -= int64(n); r.left == 0 {
 		// At once: before the next part is read, its medium may be asked for, and
 		// this one could not be unmounted.
-		return n, r.Close()
+		return n, r.closeMedium()
 	}
 	return n, noEOF(err)
 }
@@ -186,15 +199,37 @@ func (r *partsReader) begin() error {
 	return nil
 }
 
-// Close ends the open part.
-func (r *partsReader) Close() error {
-	r.open = nil
+// closeMedium ends the open part if it is read from a medium.
+func (r *partsReader) closeMedium() error {
 	if r.closer == nil {
 		return nil
 	}
 	err := r.closer.Close()
 	r.closer = nil
 	return err
+}
+
+// pass takes what is left of the blob's pieces out of the window, whether it came
+// or not, so that the next blob's are the next.
+func (r *partsReader) pass() error {
+	if fetched, ok := r.open.(*windowReader); ok && r.left > 0 {
+		if err := fetched.pass(); err != nil {
+			return err
+		}
+	}
+	for ; len(r.parts) > 0; r.parts = r.parts[1:] {
+		if r.parts[0].stand != nil || r.parts[0].member.Size == 0 {
+			continue
+		}
+		size := int64(0)
+		for ; len(r.parts) > 1 && r.parts[1].stand == nil; r.parts = r.parts[1:] {
+			size += r.parts[0].member.Size
+		}
+		if err := r.window.next(r.ctx, size+r.parts[0].member.Size).pass(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // markSource marks the errors of a gate that are not those of a medium.
@@ -221,11 +256,15 @@ type countingReader struct {
 	r        io.Reader
 	n        int64
 	silent   bool
+	sum      hash.Hash // of what goes by, where it is wanted
 	progress func(Event)
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
+	if c.sum != nil {
+		c.sum.Write(p[:n])
+	}
 	if c.silent || n == 0 {
 		return n, err
 	}

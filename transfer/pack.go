@@ -57,17 +57,22 @@ type Packed struct {
 	Incomplete []string
 }
 
-// SpoiledError says that a cut blob turned out wrong after the volumes that hold
-// its beginning had left with their medium.
+// SpoiledError says that finished volumes hold something else than the parts of a
+// cut blob: it turned out wrong after their medium had left.
 type SpoiledError struct {
 	Digest digest.Digest
 	// Volumes are their numbers.
 	Volumes []int
-	Err     error
+	// Err is nil where it was found later, by comparing.
+	Err error
 }
 
 func (e *SpoiledError) Error() string {
-	return fmt.Sprintf("blob %s: volumes %v, written before, hold a wrong beginning of it: %v", e.Digest, e.Volumes, e.Err)
+	text := fmt.Sprintf("blob %s: finished volumes %v hold something else than their parts of it", e.Digest, e.Volumes)
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
 }
 
 func (e *SpoiledError) Unwrap() error { return e.Err }
@@ -126,7 +131,9 @@ func newPacker(media []Output, prologue *bundle.Prologue, sources Sources, o Pac
 		},
 		sources: sources, options: o, images: imagesOf(prologue), cuts: make(map[int][]*bundle.Blob),
 		done: make(map[int]bundle.Volume), stands: make(map[int]*stand), gone: make(map[digest.Digest]bundle.Missing),
-		pending: make(map[digest.Digest]bool), right: make(map[digest.Digest]bool), early: make(map[digest.Digest][]int),
+		gaveUp: make(map[digest.Digest]bundle.Missing), lacks: make(map[int][]bundle.Member), old: make(map[int]*stand),
+		pending: make(map[digest.Digest]bool), sums: make(map[digest.Digest][]digest.Digest), held: make(map[memberKey]digest.Digest),
+		early: make(map[digest.Digest][]int),
 	}
 	plan := prologue.Plan()
 	for i := range plan.Blobs {
@@ -165,7 +172,8 @@ func (p *packer) deferEarlier() {
 	if len(p.stands) == 0 {
 		return
 	}
-	for n := 1; n < slices.Min(slices.Collect(maps.Keys(p.stands))); n++ {
+	first := slices.Min(slices.Collect(maps.Keys(p.stands)))
+	for n := 1; n < first; n++ {
 		p.earlier = append(p.earlier, n)
 	}
 }
@@ -206,8 +214,10 @@ func (p *packer) conclude(ctx context.Context) (*Packed, error) {
 	for _, n := range slices.Sorted(maps.Keys(p.done)) {
 		r.Volumes = append(r.Volumes, p.done[n])
 	}
-	for _, d := range slices.SortedFunc(maps.Keys(p.gone), func(a, b digest.Digest) int { return p.order(a) - p.order(b) }) {
-		r.Missing = append(r.Missing, p.gone[d])
+	for i := range p.prologue.Plan().Blobs {
+		if m, ok := p.gone[p.prologue.Plan().Blobs[i].Digest]; ok {
+			r.Missing = append(r.Missing, m)
+		}
 	}
 	all := slices.Concat(p.prologue.Plan().Missing, r.Missing)
 	for i, incomplete := range p.prologue.Incomplete(all) {
@@ -221,7 +231,10 @@ func (p *packer) conclude(ctx context.Context) (*Packed, error) {
 		}
 		return r, nil
 	}
-	var err error
+	err := p.judge(ctx)
+	if err != nil {
+		return nil, err
+	}
 	r.Inventory, r.Bundle, err = p.finish(r.Volumes, all)
 	return r, err
 }
@@ -249,11 +262,6 @@ func (p *packer) absent() []int {
 		}
 	}
 	return absent
-}
-
-// order is a blob's place in the plan.
-func (p *packer) order(d digest.Digest) int {
-	return slices.IndexFunc(p.prologue.Plan().Blobs, func(b bundle.Blob) bool { return b.Digest == d })
 }
 
 // imagesOf names for each blob the first image that needs it, for messages.

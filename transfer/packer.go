@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,9 @@ type packer struct {
 	// volumes on the media that are there, done or not.
 	done   map[int]bundle.Volume
 	stands map[int]*stand
-	made   []int
+	// lacks are the members that volumes which are done lack.
+	lacks map[int][]bundle.Member
+	made  []int
 	// earlier are the numbers of the volumes that are left to media which were
 	// in the drive before.
 	earlier []int
@@ -37,16 +40,21 @@ type packer struct {
 	// written, last, and before it those that end in a part of a blob which is
 	// not checked to its end.
 	open []openVolume
-	// pending are the cut blobs that are not checked to their end, right those
-	// that are.
-	pending, right map[digest.Digest]bool
+	// pending are the cut blobs that are not checked to their end. Of those that
+	// are, sums are the SHA-256 of the extents; held are those of the extents in
+	// volumes. Where the two differ, the volume is wrong.
+	pending map[digest.Digest]bool
+	sums    map[digest.Digest][]digest.Digest
+	held    map[memberKey]digest.Digest
+	// old are partial volumes that are made again: what they hold is taken over.
+	old map[int]*stand
 	// early are, for cut blobs, the volumes that got their final name before the
 	// blob was checked, because their medium left.
 	early map[digest.Digest][]int
 	// todo are the members that are to be written.
 	todo map[memberKey]bool
-	// gone are the blobs that are left out.
-	gone map[digest.Digest]bundle.Missing
+	// gone are the blobs that are left out: by this run, gaveUp, and by others.
+	gone, gaveUp map[digest.Digest]bundle.Missing
 	// inventory is one of the plan that lies on a medium, with its ID.
 	inventory   *bundle.Inventory
 	inventoryID digest.Digest
@@ -133,7 +141,8 @@ func (p *packer) giveUp(j *job, err error) bool {
 		reason = fmt.Errorf("local source %s does not give it", local) // its error has a path
 	}
 	d := j.blob.Digest
-	p.gone[d] = bundle.Missing{Digest: d, Image: p.images[d], Reason: bundle.CleanReason(reason.Error())}
+	p.gaveUp[d] = bundle.Missing{Digest: d, Image: p.images[d], Reason: bundle.CleanReason(reason.Error())}
+	p.gone[d] = p.gaveUp[d]
 	delete(p.pending, d)
 	p.tell(Event{Kind: BlobLeftOut, Digest: d, Image: p.images[d], Err: err})
 	return true
@@ -173,10 +182,21 @@ func (p *packer) fetch(ctx context.Context, jobs []*job) (*job, error) {
 	w := newWindow(ctx, p.sources.open, pieces, p.options.Buffer, p.options.Jobs)
 	defer w.Close()
 	for _, j := range jobs {
-		if err := p.do(ctx, j, w); err != nil {
-			if mismatch := (*oci.MismatchError)(nil); !errors.As(err, &mismatch) && ctx.Err() != nil {
-				err = ctx.Err()
-			}
+		parts := &partsReader{ctx: ctx, packer: p, window: w, parts: j.parts}
+		err := p.do(ctx, j, parts)
+		source, mismatch := (*sourceError)(nil), (*oci.MismatchError)(nil)
+		switch {
+		case err == nil:
+			continue
+		case errors.As(err, &mismatch):
+			return j, err
+		case ctx.Err() != nil:
+			return j, ctx.Err()
+		case !errors.As(err, &source) || !p.giveUp(j, err):
+			return j, err
+		}
+		// What is on its way for the blobs behind this one stays.
+		if err := parts.pass(); err != nil {
 			return j, err
 		}
 	}
@@ -184,8 +204,7 @@ func (p *packer) fetch(ctx context.Context, jobs []*job) (*job, error) {
 }
 
 // do writes one blob, in as many volumes as it needs.
-func (p *packer) do(ctx context.Context, j *job, w *window) error {
-	parts := &partsReader{ctx: ctx, packer: p, window: w, parts: j.parts}
+func (p *packer) do(ctx context.Context, j *job, parts *partsReader) error {
 	gate, err := oci.NewReader(parts, j.blob.Descriptor())
 	if err != nil {
 		return err
@@ -193,7 +212,6 @@ func (p *packer) do(ctx context.Context, j *job, w *window) error {
 	counted := &countingReader{r: markSource{gate}, progress: p.options.Progress}
 	if err = p.doParts(ctx, j, counted); err == nil {
 		delete(p.pending, j.blob.Digest)
-		p.right[j.blob.Digest] = true
 		return p.commitWhole(ctx)
 	}
 	p.tell(Event{Kind: BytesMoved, Bytes: -counted.n})
@@ -203,7 +221,9 @@ func (p *packer) do(ctx context.Context, j *job, w *window) error {
 	if !errors.Is(err, errReplan) {
 		err = &BlobError{Digest: j.blob.Digest, Where: originName(j.blob.Origin), Image: p.images[j.blob.Digest], Err: err}
 	}
-	err = errors.Join(err, parts.Close())
+	if closing := parts.closeMedium(); closing != nil {
+		err = errors.Join(err, closing)
+	}
 	if !p.mayGoOn(ctx, err) {
 		return err // what stands of the blob is for the next run
 	}
@@ -228,29 +248,86 @@ func (p *packer) mayGoOn(ctx context.Context, err error) bool {
 }
 
 func (p *packer) doParts(ctx context.Context, j *job, r *countingReader) error {
+	var sums []digest.Digest
 	for _, part := range j.parts {
 		if part.made {
 			if err := p.advance(ctx, part.member); err != nil {
 				return err
 			}
 		}
-		if part.write {
-			w := p.open[len(p.open)-1]
-			if err := w.WriteMember(r); err != nil {
-				return p.onMedium(w.output, err)
-			}
+		if r.sum = nil; part.member.Extent > 0 {
+			r.sum = sha256.New()
+		}
+		if err := p.doPart(part, r); err != nil {
+			return err
+		}
+		if r.sum == nil {
 			continue
 		}
-		r.silent = true
-		if n, err := io.CopyN(io.Discard, r, part.member.Size); err != nil {
-			return fmt.Errorf("after %d bytes: %w", n, noEOF(err))
+		sums = append(sums, digest.NewDigest(digest.SHA256, r.sum))
+		if part.made {
+			p.held[memberKey{j.blob.Digest, part.member.Start}] = sums[len(sums)-1]
 		}
-		if part.member.Last() {
-			if _, err := r.Read(make([]byte, 1)); err != io.EOF {
-				return err
+	}
+	if sums != nil {
+		p.sums[j.blob.Digest] = sums
+	}
+	return nil
+}
+
+// doPart writes a part, or only reads it.
+func (p *packer) doPart(part part, r *countingReader) error {
+	if part.write {
+		w := p.open[len(p.open)-1]
+		return p.onMedium(w.output, w.WriteMember(r))
+	}
+	r.silent = true
+	if n, err := io.CopyN(io.Discard, r, part.member.Size); err != nil {
+		return fmt.Errorf("after %d bytes: %w", n, noEOF(err))
+	}
+	if part.member.Last() {
+		if _, err := r.Read(make([]byte, 1)); err != io.EOF {
+			return err
+		}
+	}
+	r.silent = false
+	return nil
+}
+
+// judge sees to it that the extents of every cut blob, wherever they lie, are
+// that blob together: those that were never read one behind the other are
+// compared with what the source gives.
+func (p *packer) judge(ctx context.Context) error {
+	plan := p.prologue.Plan()
+	var jobs []*job
+	for i := range plan.Blobs {
+		b := &plan.Blobs[i]
+		if _, gone := p.gone[b.Digest]; gone || len(b.Extents) == 0 || p.sums[b.Digest] != nil {
+			continue
+		}
+		j := &job{blob: b, pieces: []piece{{b, 0, b.Size}}}
+		for _, m := range membersOf(b) {
+			j.parts = append(j.parts, part{member: m})
+		}
+		jobs = append(jobs, j)
+	}
+	if _, err := p.fetch(ctx, jobs); err != nil {
+		return err
+	}
+	for i := range plan.Blobs {
+		b := &plan.Blobs[i]
+		if _, gone := p.gone[b.Digest]; gone || len(b.Extents) == 0 {
+			continue
+		}
+		wrong := &SpoiledError{Digest: b.Digest}
+		for k, m := range membersOf(b) {
+			if p.held[memberKey{b.Digest, m.Start}] != p.sums[b.Digest][k] {
+				wrong.Volumes = append(wrong.Volumes, p.volumeOf(m))
 			}
 		}
-		r.silent = false
+		if len(wrong.Volumes) > 0 {
+			return wrong
+		}
 	}
 	return nil
 }

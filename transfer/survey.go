@@ -84,17 +84,37 @@ func (p *packer) survey(ctx context.Context) error {
 	}
 	for _, cut := range p.cuts {
 		for _, b := range cut {
-			p.right[b.Digest] = p.right[b.Digest] || reader.Right(b)
+			if reader.Right(b) {
+				p.sums[b.Digest] = reader.Sums(b)
+			}
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(p.stands)) {
 		if s := p.stands[n]; s.Final {
 			p.finished(n, s)
-		} else {
+		}
+		for _, m := range p.prologue.Plan().Members(n) {
+			if s := p.stands[n]; m.Extent > 0 && s.holds(m) {
+				p.held[memberKey{m.Blob.Digest, m.Start}] = s.Sums[m.Name()]
+			}
+		}
+	}
+	p.sumUp()
+	return nil
+}
+
+// sumUp notes which blobs are left out: by this run, and by volumes that stay as
+// they are.
+func (p *packer) sumUp() {
+	p.gone = maps.Clone(p.gaveUp)
+	for n, lacks := range p.lacks {
+		p.leaveOut(lacks, "it was left out when "+p.prologue.Plan().VolumeName(n)+" was made")
+	}
+	for _, s := range p.stands {
+		if !s.Final {
 			p.leaveOut(s.Lacks, "it was left out by an earlier run")
 		}
 	}
-	return nil
 }
 
 // list returns the names on each medium, and how many bytes the files of volumes
@@ -108,7 +128,8 @@ func (p *packer) list() (names []map[string]bool, total int64, err error) {
 		}
 		there := make(map[string]bool)
 		for _, e := range entries {
-			if n, ok := bundle.VolumeNumber(e.Name()); !ok || strings.TrimSuffix(e.Name(), ".part") != plan.VolumeName(n) {
+			// A link is no volume, wherever it leads.
+			if n, ok := bundle.VolumeNumber(e.Name()); !ok || !e.Type().IsRegular() || strings.TrimSuffix(e.Name(), ".part") != plan.VolumeName(n) {
 				continue
 			}
 			if info, err := e.Info(); err == nil {
@@ -124,7 +145,7 @@ func (p *packer) list() (names []map[string]bool, total int64, err error) {
 // read reads volume n on medium i: under its final name or, when it is not whole
 // there, unfinished. A whole one on a medium before it wins.
 func (p *packer) read(ctx context.Context, reader *bundle.Reader, names map[string]bool, i, n int) error {
-	if s := p.stands[n]; s != nil && s.Final {
+	if s := p.stands[n]; s != nil && s.Final && len(s.Lacks) == 0 {
 		return nil
 	}
 	for _, final := range []bool{true, false} {
@@ -151,7 +172,7 @@ func (p *packer) read(ctx context.Context, reader *bundle.Reader, names map[stri
 			p.tell(Event{Kind: VolumeDamaged, Volume: s.Volume.Name, Where: p.all[i].Name, Err: s.Damage})
 			continue
 		}
-		if s.Volume.Size > 0 && (p.stands[n] == nil || final) {
+		if best := p.stands[n]; s.Volume.Size > 0 && (best == nil || final && (!best.Final || len(s.Lacks) < len(best.Lacks))) {
 			p.stands[n] = &stand{Standing: s, output: i}
 		}
 		if final {
@@ -176,22 +197,28 @@ func (p *packer) spoil(b *bundle.Blob, n int) {
 				Err: fmt.Errorf("it holds a part of blob %s, which is wrong", b.Digest)})
 			delete(p.stands, k)
 			delete(p.done, k)
+			delete(p.lacks, k)
 		}
 	}
 }
 
-// finished notes a volume that is done, unless it lacks something and is to be
-// made again.
+// finished notes a volume that is done, unless one that lacks less is known, or it
+// lacks something and is to be made again.
 func (p *packer) finished(n int, s *stand) {
-	if len(s.Lacks) > 0 && slices.Contains(p.options.Only, n) {
+	_, known := p.done[n]
+	if known && len(p.lacks[n]) < len(s.Lacks) {
 		delete(p.stands, n)
 		return
 	}
-	if _, known := p.done[n]; !known {
+	if len(s.Lacks) > 0 && slices.Contains(p.options.Only, n) {
+		p.old[n] = s
+		delete(p.stands, n)
+		return
+	}
+	if !known {
 		p.tell(Event{Kind: VolumeKept, Volume: s.Volume.Name, Where: p.all[s.output].Name, Bytes: s.Volume.Size, Digest: s.Volume.Digest})
 	}
-	p.done[n] = s.Volume
-	p.leaveOut(s.Lacks, "it was left out when "+s.Volume.Name+" was made")
+	p.done[n], p.lacks[n] = s.Volume, s.Lacks
 }
 
 // leaveOut notes blobs that volumes which stay as they are lack, so that the

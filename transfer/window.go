@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -226,7 +227,7 @@ func (w *window) release(s *segment) {
 
 // next returns the reader of the next piece. It gives size bytes and is read to
 // its end before the next one is asked for.
-func (w *window) next(ctx context.Context, size int64) io.Reader {
+func (w *window) next(ctx context.Context, size int64) *windowReader {
 	return &windowReader{ctx: ctx, window: w, left: size}
 }
 
@@ -257,6 +258,8 @@ func (r *windowReader) Read(p []byte) (int, error) {
 		}
 		<-s.done
 		if s.err != nil {
+			r.left -= s.size
+			r.window.release(s)
 			return 0, s.err
 		}
 		r.cur, r.rest = s, s.data
@@ -269,6 +272,25 @@ func (r *windowReader) Read(p []byte) (int, error) {
 		r.cur = nil
 	}
 	return n, nil
+}
+
+// pass takes what is left of the piece out of the window, whether it came or not.
+func (r *windowReader) pass() error {
+	if r.cur != nil {
+		r.left -= int64(len(r.rest))
+		r.window.release(r.cur)
+		r.cur = nil
+	}
+	for r.left > 0 {
+		s, ok := <-r.window.queue
+		if !ok {
+			return cmp.Or(r.ctx.Err(), errors.New("satchel: internal: the window ended early"))
+		}
+		<-s.done
+		r.left -= s.size
+		r.window.release(s)
+	}
+	return nil
 }
 
 // noEOF turns an end of input in the middle of something into what it is.
