@@ -92,7 +92,10 @@ func checkVacant(o Output, prologue *bundle.Prologue) (begun bool, err error) {
 			if !same {
 				return false, &OccupiedError{Name: name, Where: o.Name, Plan: true}
 			}
-			ours, begun = true, true
+			begun = true // which alone says nothing of the other files
+		case unfinished(name, plan):
+			id, err := bundle.PlanOf(medium, name)
+			ours = ours || err == nil && id == prologue.PlanID()
 		case strings.HasPrefix(name, plan.Name+"-") && volume:
 			id, err := bundle.PlanOf(medium, name)
 			switch {
@@ -111,9 +114,22 @@ func checkVacant(o Output, prologue *bundle.Prologue) (begun bool, err error) {
 		}
 	}
 	if other != "" && !ours {
-		return false, &OccupiedError{Name: other, Where: o.Name}
+		// The small files may be all that is left of this bundle.
+		inventory, _, err := bundle.ReadInventory(medium, prologue)
+		if err != nil {
+			return false, err
+		}
+		if inventory == nil {
+			return false, &OccupiedError{Name: other, Where: o.Name}
+		}
 	}
 	return begun, nil
+}
+
+// unfinished reports whether a file of that name is an unfinished volume of a plan.
+func unfinished(name string, plan *bundle.Plan) bool {
+	n, ok := bundle.VolumeNumber(name)
+	return ok && name == bundle.FileName(plan, n, false)
 }
 
 // holds reports whether a regular file has that content.

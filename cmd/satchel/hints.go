@@ -29,6 +29,7 @@ func hintFor(err error) string {
 		mixed    *bundle.MixedError
 		dns      *net.DNSError
 		lean     *transfer.LeanError
+		spoiled  *transfer.SpoiledError
 		blob     *transfer.BlobError
 		noMedium *noMediumError
 		readBack *bundle.ReadBackError
@@ -49,6 +50,8 @@ func hintFor(err error) string {
 		return "name the images and settings as before to go on with it, choose another directory with -o, or pack by its plan with --plan"
 	case errors.As(err, &space) && len(space.Damaged) > 0:
 		return "what is damaged is made again and may be deleted: " + strings.Join(space.Damaged, ", ") + "; or name more media with -o"
+	case errors.As(err, &spoiled):
+		return "delete these volumes where they lie, and run the same command again"
 	case errors.Is(err, bundle.ErrGone):
 		return "mount it again and run the same command: what is whole on it is kept"
 	case errors.Is(err, errNoPlanThere):

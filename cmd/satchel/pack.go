@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -153,8 +155,11 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 	}
 	if f.dryRun {
 		if f.planOut != "" {
+			if there, err := readBounded(f.planOut); err == nil && !bytes.Equal(there, planned.prologue.PlanJSON()) {
+				return fmt.Errorf("--plan-out %s: another file is there already", f.planOut)
+			}
 			if err := writeResult(f.planOut, planned.prologue.PlanJSON()); err != nil {
-				return err
+				return fmt.Errorf("--plan-out: %w", err)
 			}
 		}
 		return showPlan(f.out, planned.prologue)

@@ -48,11 +48,11 @@ func (m *outputMedia) add(path string) error {
 	if err != nil {
 		return fmt.Errorf("output directory: %w", err)
 	}
-	m.dirs = append(m.dirs, dir)
 	// Before anything on it is looked at: what is there decides what is done.
 	if err := dir.Lock(); err != nil {
-		return fmt.Errorf("output directory %s: %w", path, err)
+		return errors.Join(fmt.Errorf("output directory %s: %w", path, err), dir.Close())
 	}
+	m.dirs = append(m.dirs, dir)
 	m.media = append(m.media, transfer.Output{Name: path, Dir: dir})
 	return nil
 }
@@ -83,25 +83,21 @@ func (m *outputMedia) close() {
 
 // next asks for another medium in the drive and opens it.
 func (m *outputMedia) next(ctx context.Context, plan *bundle.Plan, why transfer.Change) (transfer.Output, error) {
-	path := m.media[0].Name
+	path := m.drive.path
 	m.close()
 	m.out.pause()
 	defer m.out.resume()
 	for {
 		err := m.drive.change(ctx, changeMessage(path, plan, why))
 		if errors.Is(err, errNoTerminal) {
-			m.media = []transfer.Output{{Name: path}}
 			return transfer.Output{}, &noMediumError{path: path, plan: plan, why: why}
 		}
 		if err != nil {
 			return transfer.Output{}, err
 		}
-		if err := m.add(path); err != nil {
-			why.Refused = err
-			m.media = []transfer.Output{{Name: path}}
-			continue
+		if why.Refused = m.add(path); why.Refused == nil {
+			return m.media[0], nil
 		}
-		return m.media[0], nil
 	}
 }
 

@@ -212,21 +212,13 @@ func (f *packFlags) sameSettings(plan *bundle.Plan, wanted *wantedImages, haves 
 	}
 	if other := otherImage(plan, wanted); f.topUp == "" && other != "" {
 		others = append(others, other)
+	} else if other := otherOrigin(plan, wanted); f.topUp == "" && other != "" {
+		others = append(others, other)
 	}
 	if len(others) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", errOtherSettings, strings.Join(others, "; "))
-}
-
-// writeResult writes a file that people asked for, in whole or not at all.
-func writeResult(name string, content []byte) error {
-	partial := name + ".part"
-	err := os.WriteFile(partial, content, 0o644)
-	if err == nil {
-		err = os.Rename(partial, name)
-	}
-	return err
 }
 
 // otherImage says how the images of a plan are not those that are wanted now;
@@ -257,6 +249,26 @@ func otherImage(plan *bundle.Plan, wanted *wantedImages) string {
 			return "it does not have image " + here[i]
 		case here[i] != there[i]:
 			return fmt.Sprintf("it has image %s where %s is named now", there[i], here[i])
+		}
+	}
+	return ""
+}
+
+// otherOrigin names something that the plan fetches from where no image is that is
+// wanted now: a medium must not decide that, unless --plan says so.
+func otherOrigin(plan *bundle.Plan, wanted *wantedImages) string {
+	named := make(map[string]bool)
+	for _, w := range wanted.images {
+		named[w.Name.Repository] = true
+	}
+	for _, m := range plan.Manifests {
+		if r := m.Origin.Repository; r != "" && !named[r] {
+			return "it fetches from " + r
+		}
+	}
+	for i := range plan.Blobs {
+		if r := plan.Blobs[i].Origin.Repository; r != "" && !named[r] {
+			return "it fetches from " + r
 		}
 	}
 	return ""

@@ -103,10 +103,9 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 	}
 	if f.receipt != "" {
 		// Better now than when all is pushed.
-		if err := os.WriteFile(f.receipt+".part", nil, 0o644); err != nil {
+		if err := tryResult(f.receipt); err != nil {
 			return fmt.Errorf("receipt: %w", err)
 		}
-		defer os.Remove(f.receipt + ".part") // which is gone when all went well
 	}
 	if err := p.verifyFirst(ctx); err != nil {
 		return err
@@ -180,10 +179,7 @@ func (f *unpackFlags) writeReceipt(receipt *transfer.Receipt) error {
 	}
 	content, err := json.MarshalIndent(receipt, "", " ")
 	if err == nil {
-		err = os.WriteFile(f.receipt+".part", append(content, '\n'), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(f.receipt+".part", f.receipt)
+		err = writeResult(f.receipt, append(content, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("receipt: %w", err)
