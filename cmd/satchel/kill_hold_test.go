@@ -22,9 +22,10 @@ import (
 type holding struct {
 	*fixtures.Registry
 	server *httptest.Server
-	active sync.WaitGroup
+	idle   *sync.Cond // that active is 0
 
 	mu      sync.Mutex
+	active  int   // requests
 	bytes   int64 // hold there; negative is never
 	request int   // hold before that one, counted from 1; 0 is none
 	seen    int64
@@ -39,6 +40,7 @@ var errDropped = errors.New("dropped by the test")
 // hold starts to serve a registry, which must not have been started itself.
 func hold(t testing.TB, r *fixtures.Registry) *holding {
 	h := &holding{Registry: r, bytes: -1}
+	h.idle = sync.NewCond(&h.mu)
 	h.server = httptest.NewServer(h)
 	t.Cleanup(h.server.Close)
 	return h
@@ -61,18 +63,26 @@ func (h *holding) disarm() {
 	h.mu.Lock()
 	h.bytes, h.request = -1, 0
 	close(h.drop)
-	h.mu.Unlock()
-	h.active.Wait()
-	h.mu.Lock()
+	for h.active > 0 {
+		h.idle.Wait()
+	}
 	h.held = false
 	h.mu.Unlock()
 }
 
+func (h *holding) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.active--; h.active == 0 {
+		h.idle.Broadcast()
+	}
+}
+
 // ServeHTTP implements [http.Handler].
 func (h *holding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.active.Add(1)
-	defer h.active.Done()
+	defer h.end()
 	h.mu.Lock()
+	h.active++
 	h.asked++
 	stop := h.asked == h.request
 	h.mu.Unlock()

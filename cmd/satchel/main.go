@@ -140,7 +140,11 @@ func (p *program) conclude(ctx context.Context, name string, err error) int {
 		return exitOK
 	case errors.As(err, &status):
 		return status.status
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case ctx.Err() != nil:
+		// Whatever else went wrong then is mostly an echo of that.
+		if !errors.Is(err, context.Canceled) {
+			fmt.Fprintf(p.stderr, "satchel: %s\n", printable(err.Error()))
+		}
 		fmt.Fprintf(p.stderr, "satchel: interrupted\n")
 		if hint := interruptedHint(name); hint != "" {
 			fmt.Fprintf(p.stderr, "hint: %s\n", hint)
