@@ -76,6 +76,18 @@ func faultsOfDamage(t *testing.T, f *faultTally) {
 						}
 						continue
 					}
+					// Of a volume whose header is damaged, with no other beside it,
+					// nobody knows whose it is: whoever does must delete it.
+					occupied := (*transfer.OccupiedError)(nil)
+					if errors.As(err, &occupied) && occupied.Name == name && !occupied.Plan && alone(files, name) {
+						if disk.Files()[name] != string(damaged) {
+							t.Errorf("%s: it was refused, and changed", what)
+						}
+						disk.Revive()
+						if err = disk.Remove(name); err == nil {
+							err = r.pack(t, disk)
+						}
+					}
 					if err != nil {
 						t.Errorf("%s: Pack returns %v", what, err)
 						continue
@@ -85,4 +97,14 @@ func faultsOfDamage(t *testing.T, f *faultTally) {
 			}
 		}
 	}
+}
+
+// alone reports whether no other file is, or was begun as, a volume.
+func alone(files map[string]string, name string) bool {
+	for other, content := range files {
+		if _, ok := bundle.VolumeNumber(other); ok && other != name && len(content) > 0 {
+			return false
+		}
+	}
+	return true
 }
