@@ -3,6 +3,8 @@ module satchel
 go 1.26.0
 
 require (
+	github.com/ProtonMail/go-crypto v1.5.2 // OpenPGP: the signatures of releases
+	github.com/blang/semver/v4 v4.0.0 // versions of releases, ordered as the cluster-version operator orders them
 	github.com/cespare/xxhash/v2 v2.3.0 // the checksum of zstd frames that are stored
 	github.com/containers/image/v5 v5.36.2 // references, credentials, certificates and registries.conf as podman has them; the last version under this path
 	github.com/gowebpki/jcs v1.0.2 // canonical JSON, RFC 8785: plan ID and bundle ID rest on it
@@ -13,6 +15,7 @@ require (
 	github.com/rogpeppe/go-internal v1.16.0 // testscript, for tests of the command line only
 	github.com/schollz/progressbar/v3 v3.19.1 // the bar with bytes, rate and time left
 	github.com/spf13/pflag v1.0.10 // flags as skopeo, podman and oc have them
+	go.yaml.in/yaml/v3 v3.0.6 // reading manifests of a payload, writing those for a site
 	golang.org/x/sync v0.24.0 // errgroup, weighted semaphore, singleflight
 	golang.org/x/sys v0.49.0 // free space and errors of file systems
 	golang.org/x/term v0.47.0 // is standard error a terminal
@@ -21,6 +24,7 @@ require (
 require (
 	github.com/BurntSushi/toml v1.5.0 // indirect
 	github.com/apex/log v1.9.0 // indirect
+	github.com/cloudflare/circl v1.6.3 // indirect
 	github.com/containers/storage v1.59.1 // indirect
 	github.com/docker/docker-credential-helpers v0.9.3 // indirect
 	github.com/docker/go-units v0.5.0 // indirect
@@ -32,5 +36,6 @@ require (
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
 	github.com/sirupsen/logrus v1.9.3 // indirect
+	golang.org/x/crypto v0.41.0 // indirect
 	golang.org/x/tools v0.26.0 // indirect
 )

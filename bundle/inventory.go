@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -12,9 +13,7 @@ import (
 // Inventory says what a finished bundle holds. It is written last; the SHA-256
 // of its canonical JSON is the bundle ID.
 type Inventory struct {
-	// Attached are things that belong to an image or to the bundle and have a
-	// meaning of their own: signatures, original and filtered catalogs. Readers
-	// pass over types that they do not know.
+	// Attached are the plan's, in its order.
 	Attached []Attached `json:"attached,omitempty"`
 	// Blobs are the plan's, in its order.
 	Blobs []InventoryBlob `json:"blobs"`
@@ -31,15 +30,6 @@ type Inventory struct {
 	Version int           `json:"version"`
 	// Volumes are in the order of their numbers.
 	Volumes []Volume `json:"volumes"`
-}
-
-// Attached is a typed descriptor.
-type Attached struct {
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Content     Content           `json:"content"`
-	// Subject is the manifest that it is about; empty: the bundle.
-	Subject digest.Digest `json:"subject,omitempty"`
-	Type    string        `json:"type"`
 }
 
 // InventoryBlob is a blob of the plan.
@@ -84,7 +74,7 @@ type Placed struct {
 func NewInventory(p *Prologue, volumes []Volume, missing []Missing) (*Inventory, error) {
 	plan := p.plan
 	inv := &Inventory{
-		Blobs: []InventoryBlob{}, Images: []InventoryImage{}, Manifests: []Content{}, Name: plan.Name,
+		Attached: plan.Attached, Blobs: []InventoryBlob{}, Images: []InventoryImage{}, Manifests: []Content{}, Name: plan.Name,
 		Missing: slices.Concat(plan.Missing, missing), Plan: p.planID, Version: Version, Volumes: slices.Clone(volumes),
 	}
 	slices.SortFunc(inv.Volumes, func(a, b Volume) int { return a.Number - b.Number })
@@ -164,8 +154,8 @@ func ParseInventory(data []byte) (*Inventory, error) {
 		}
 	}
 	for _, a := range inv.Attached {
-		if err := oci.CheckDescriptor(a.Content.Descriptor()); err != nil {
-			return nil, fmt.Errorf("inventory: attached %w", err)
+		if err := a.check(); err != nil {
+			return nil, fmt.Errorf("inventory: %w", err)
 		}
 	}
 	for i, v := range inv.Volumes {
@@ -195,8 +185,7 @@ func (inv *Inventory) Agrees(p *Prologue) error {
 	sameImages := len(inv.Images) == len(plan.Images)
 	for i := 0; sameImages && i < len(inv.Images); i++ {
 		a, b := inv.Images[i], plan.Images[i]
-		sameImages = a.Reference == b.Reference && a.Root == b.Root && a.Sparse == b.Sparse &&
-			slices.Equal(a.Platforms, b.Platforms) && a.Incomplete == incomplete[i]
+		sameImages = sameImage(a.Image, b) && a.Incomplete == incomplete[i]
 	}
 	if inv.Name != plan.Name || !sameImages {
 		return fmt.Errorf("inventory states other images than plan %s", p.planID)
@@ -207,13 +196,8 @@ func (inv *Inventory) Agrees(p *Prologue) error {
 		}) {
 		return fmt.Errorf("inventory states other blobs than plan %s", p.planID)
 	}
-	for _, a := range inv.Attached {
-		if b := p.Blob(a.Content.Digest); b != nil && b.Size == a.Content.Size {
-			continue
-		}
-		if content, ok := p.Manifest(a.Content.Digest); !ok || int64(len(content)) != a.Content.Size {
-			return fmt.Errorf("inventory: attached %s is not in plan %s", a.Content.Digest, p.planID)
-		}
+	if !slices.EqualFunc(inv.Attached, plan.Attached, sameAttached) {
+		return fmt.Errorf("inventory states other attached content than plan %s", p.planID)
 	}
 	if len(inv.Volumes) != plan.Volumes {
 		return fmt.Errorf("inventory states %d volumes, the plan %d", len(inv.Volumes), plan.Volumes)
@@ -227,6 +211,15 @@ func (inv *Inventory) Agrees(p *Prologue) error {
 		}
 	}
 	return nil
+}
+
+func sameImage(a, b Image) bool {
+	return a.Reference == b.Reference && a.Root == b.Root && a.Sparse == b.Sparse && a.AttachedTo == b.AttachedTo && a.Part == b.Part &&
+		slices.Equal(a.Platforms, b.Platforms) && slices.Equal(a.Destinations, b.Destinations)
+}
+
+func sameAttached(a, b Attached) bool {
+	return a.Type == b.Type && a.Subject == b.Subject && a.Content == b.Content && maps.Equal(a.Annotations, b.Annotations)
 }
 
 // checkMissing returns the blobs that are missing, which must be in the plan and

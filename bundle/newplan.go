@@ -17,12 +17,13 @@ type Selection struct {
 	Manifests []Manifest
 	// Contents are the bytes of the manifests by digest.
 	Contents map[digest.Digest][]byte
-	// Blobs are, for each image, those that no earlier image named, without a
-	// place; those that are held are left out of the volumes.
+	// Blobs are, for each image or what else belongs together, those that no
+	// earlier one named, without a place; those that are held are left out of the volumes.
 	Blobs [][]Blob
-	// Held and Missing are those of the plan.
-	Held    []HeldImage
-	Missing []Missing
+	// Attached, Held and Missing are those of the plan.
+	Attached []Attached
+	Held     []HeldImage
+	Missing  []Missing
 }
 
 // PrologueError says that the prologue, which stands in every volume, would
@@ -84,7 +85,7 @@ func refuse(s Selection, volumeSize, prologueSize int64, manifests []byte) error
 // and reserved anew while the real one is larger.
 func planVolumes(s Selection, volumeSize int64, manifests []byte) (*Plan, *Prologue, bool, error) {
 	p := &Plan{
-		Encoder: EncoderVersion, Held: s.Held, Images: s.Images, Manifests: s.Manifests, Missing: s.Missing, Name: s.Name,
+		Attached: s.Attached, Encoder: EncoderVersion, Held: s.Held, Images: s.Images, Manifests: s.Manifests, Missing: s.Missing, Name: s.Name,
 		Request: s.Request, Version: Version, VolumeSize: volumeSize, Volumes: 1,
 	}
 	count := 0

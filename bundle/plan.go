@@ -14,6 +14,9 @@ import (
 // volume it will be, before a layer moves. Its canonical JSON is written to the
 // medium and into every volume; the SHA-256 of that is the plan ID.
 type Plan struct {
+	// Attached are contents of the bundle that have a meaning of their own, for
+	// an image or for the bundle: what a release says of itself, its signatures.
+	Attached []Attached `json:"attached,omitempty"`
 	// Blobs are in packing order: the order of the members in each volume.
 	Blobs []Blob `json:"blobs"`
 	// Encoder names what compressed whatever is not stored, since another
@@ -45,17 +48,28 @@ type Plan struct {
 // Request is what the packer asked for, kept for people and for repeating it.
 // No secret and no path is in it.
 type Request struct {
+	// Channel is how releases were found in an update graph, for people and to
+	// tell whether the same is asked for again.
+	Channel string `json:"channel,omitempty"`
 	// Foreign says that foreign layers were fetched from their URLs.
 	Foreign bool `json:"foreign,omitempty"`
 	// Have are the SHA-256 of the receipts and inventories that said what the
 	// site has, sorted.
 	Have []digest.Digest `json:"have,omitempty"`
+	// NoAttachments says that signatures and other attachments of images were
+	// not looked for.
+	NoAttachments bool `json:"noAttachments,omitempty"`
 	// Platforms are the chosen OS/ARCH[/VARIANT]; none means all.
 	Platforms []string `json:"platforms,omitempty"`
+	// Releases are the references of the releases that were asked for; their
+	// components are images of the plan too.
+	Releases []string `json:"releases,omitempty"`
 	// Sparse says that indexes may name children that are left out.
 	Sparse bool `json:"sparse,omitempty"`
 	// TopUp is the SHA-256 of the receipt or inventory whose holes are filled.
 	TopUp digest.Digest `json:"topUp,omitempty"`
+	// Unsigned says that releases without a valid signature were allowed.
+	Unsigned bool `json:"unsigned,omitempty"`
 }
 
 // Content is a blob's identity.
@@ -78,6 +92,15 @@ func ContentOf(d oci.Descriptor) Content {
 
 // Image is one image of the bundle.
 type Image struct {
+	// AttachedTo is the reference of the image of the plan to which this one is
+	// attached, as a signature is; empty for others. It goes where that goes.
+	AttachedTo string `json:"attachedTo,omitempty"`
+	// Destinations, if there are any, are where the image is to be at the site,
+	// PATH:TAG below the prefix, all with the same path; none: naming decides.
+	Destinations []string `json:"destinations,omitempty"`
+	// Part says what the image is of a release, [PartRelease] or
+	// [PartComponent]; empty for others.
+	Part string `json:"part,omitempty"`
 	// Platforms are those of the packed image manifests, OS/ARCH[/VARIANT],
 	// sorted; empty where none is stated.
 	Platforms []string `json:"platforms,omitempty"`
@@ -91,6 +114,26 @@ type Image struct {
 	Sparse bool `json:"sparse,omitempty"`
 }
 
+// What an image is of a release, as [Image.Part] says it.
+const (
+	PartRelease   = "release"   // the release image itself
+	PartComponent = "component" // an image that a release names
+)
+
+// Attached is a typed descriptor of content of the bundle.
+type Attached struct {
+	// Annotations are for readers that know the type: at most 16, of printable
+	// ASCII, no key above 64 and no value above [MaxReason] bytes.
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Content is a blob or a manifest of the plan.
+	Content Content `json:"content"`
+	// Subject is the manifest that it is about; empty: the bundle.
+	Subject digest.Digest `json:"subject,omitempty"`
+	// Type is 1 to 64 of a-z, 0-9, dot and dash. Readers pass over types that
+	// they do not know.
+	Type string `json:"type"`
+}
+
 // Manifest is a manifest or index with its origin.
 type Manifest struct {
 	Content
@@ -99,6 +142,9 @@ type Manifest struct {
 
 // Origin says where bytes can be had again. Exactly one field is set.
 type Origin struct {
+	// Inline are the bytes themselves, for small blobs that no registry holds;
+	// at most [MaxInline].
+	Inline []byte `json:"inline,omitempty"`
 	// Local is the label of a local source. Paths are not recorded; sources
 	// are named again when the plan is used, and matched by digest.
 	Local string `json:"local,omitempty"`
@@ -131,7 +177,9 @@ type HeldImage struct {
 	// Plan its plan ID.
 	Bundle digest.Digest `json:"bundle,omitempty"`
 	Name   string        `json:"name"`
-	Plan   digest.Digest `json:"plan"`
+	// Part is the image's, as [Image.Part] says it.
+	Part string        `json:"part,omitempty"`
+	Plan digest.Digest `json:"plan"`
 	// Reference is the image's, in that bundle.
 	Reference string `json:"reference"`
 	// Repository is where a receipt says that the image is at the site,

@@ -71,50 +71,30 @@ func (p *Plan) check() error {
 	if manifestBytes > MaxManifestBytes {
 		return fmt.Errorf("manifests of %d bytes are more than %d", manifestBytes, int64(MaxManifestBytes))
 	}
-	names := make(map[string]bool, len(p.Images))
-	for _, image := range p.Images {
-		ref, err := oci.SplitReference(image.Reference)
-		if err != nil {
-			return fmt.Errorf("image: %w", err)
-		}
-		if ref.Digest != "" && ref.Digest != image.Root.Digest {
-			return fmt.Errorf("image %s: its root is %s", image.Reference, image.Root.Digest)
-		}
-		if names[image.Reference] {
-			return fmt.Errorf("image %s: stands twice", image.Reference)
-		}
-		names[image.Reference] = true
-		if manifests[image.Root.Digest] != image.Root {
-			return fmt.Errorf("image %s: root %s is not among the manifests", image.Reference, image.Root.Digest)
-		}
-		for _, platform := range image.Platforms {
-			if !validPlatform.MatchString(platform) {
-				return fmt.Errorf("image %s: platform %q", image.Reference, platform)
-			}
-		}
+	if err := p.checkImages(manifests); err != nil {
+		return err
 	}
 	if err := p.checkHeld(); err != nil {
 		return err
 	}
-	for i := range p.Blobs {
-		if b := &p.Blobs[i]; b.Origin.URLs != nil && !p.Request.Foreign {
-			return fmt.Errorf("blob %s: it comes from a URL, and the request has no foreign layers", b.Digest)
-		}
-	}
-	for i := range p.Manifests {
-		if m := &p.Manifests[i]; m.Origin.URLs != nil {
-			return fmt.Errorf("manifest %s: it comes from a URL", m.Digest)
-		}
+	if err := p.checkOrigins(); err != nil {
+		return err
 	}
 	for _, m := range p.Missing {
 		if err := m.check(); err != nil {
 			return err
 		}
 	}
-	return p.checkPlaces(seen)
+	if err := p.checkPlaces(seen); err != nil {
+		return err
+	}
+	return p.checkAttached(manifests)
 }
 
 func (p *Plan) checkHeld() error {
+	if err := p.Request.check(); err != nil {
+		return err
+	}
 	files := slices.Clone(p.Request.Have)
 	if p.Request.TopUp != "" {
 		files = append(files, p.Request.TopUp)
@@ -139,11 +119,26 @@ func (p *Plan) checkHeld() error {
 		if _, err := oci.SplitReference(h.Reference); err != nil {
 			return fmt.Errorf("held image: %w", err)
 		}
+		if err := checkPart(h.Part); err != nil {
+			return fmt.Errorf("held image %s: %w", h.Reference, err)
+		}
 		if h.Repository != "" {
 			if err := oci.CheckRepository(h.Repository); err != nil {
 				return fmt.Errorf("held image %s: %w", h.Reference, err)
 			}
 		}
+	}
+	return nil
+}
+
+func (r Request) check() error {
+	for _, release := range r.Releases {
+		if _, err := oci.SplitReference(release); err != nil {
+			return fmt.Errorf("request: release: %w", err)
+		}
+	}
+	if r.Channel != "" && !validAnnotation.MatchString(r.Channel) {
+		return fmt.Errorf("request: channel %.80q", r.Channel)
 	}
 	return nil
 }
@@ -264,6 +259,12 @@ func checkContent(c Content, o Origin, seen map[digest.Digest]bool) error {
 
 func (o Origin) check() error {
 	set := 0
+	if o.Inline != nil {
+		set++
+		if len(o.Inline) < 1 || len(o.Inline) > MaxInline {
+			return fmt.Errorf("origin of %d bytes in the plan: want 1 to %d", len(o.Inline), MaxInline)
+		}
+	}
 	if o.Local != "" {
 		set++
 		if !validReference.MatchString(o.Local) {
@@ -285,7 +286,7 @@ func (o Origin) check() error {
 		}
 	}
 	if set != 1 {
-		return errors.New("origin is not exactly one of repository, urls, local")
+		return errors.New("origin is not exactly one of repository, urls, local, inline")
 	}
 	return nil
 }

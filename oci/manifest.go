@@ -27,6 +27,8 @@ type Manifest struct {
 	Subject *Descriptor
 	// ArtifactType is the type an artifact states of itself; empty for images.
 	ArtifactType string
+	// Annotations are the manifest's own.
+	Annotations map[string]string
 }
 
 // maxManifestNesting is deeper than any manifest is: platforms and annotations
@@ -44,7 +46,21 @@ type document struct {
 	Layers        []Descriptor    `json:"layers"`
 	Manifests     []Descriptor    `json:"manifests"`
 	Subject       *Descriptor     `json:"subject"`
+	Annotations   annotations     `json:"annotations"`
 	FSLayers      json.RawMessage `json:"fsLayers"`
+}
+
+// annotations passes over what is no map of strings, as [json.RawMessage] would:
+// they are not needed to carry an image.
+type annotations map[string]string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (a *annotations) UnmarshalJSON(value []byte) error {
+	var m map[string]string
+	if json.Unmarshal(value, &m) == nil {
+		*a = m
+	}
+	return nil
 }
 
 // ParseManifest reads an image manifest or an index that was served with the
@@ -76,7 +92,7 @@ func ParseManifest(mediaType string, content []byte) (*Manifest, error) {
 	if doc.MediaType != "" && doc.MediaType != mediaType {
 		return nil, fmt.Errorf("manifest states media type %q but was served as %q", doc.MediaType, mediaType)
 	}
-	m := &Manifest{MediaType: mediaType, Subject: doc.Subject, ArtifactType: doc.ArtifactType}
+	m := &Manifest{MediaType: mediaType, Subject: doc.Subject, ArtifactType: doc.ArtifactType, Annotations: doc.Annotations}
 	if IsIndex(mediaType) {
 		if doc.Config != nil || doc.Layers != nil {
 			return nil, errors.New("index has the fields of an image manifest")

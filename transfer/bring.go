@@ -47,7 +47,7 @@ func (u *unpacker) ensure(ctx context.Context, repository string, d oci.Descript
 
 // bring brings a blob into a repository that lacks it.
 func (u *unpacker) bring(ctx context.Context, repository string, d oci.Descriptor, first bool, doubt error) error {
-	if content, ok := u.bundle.Prologue.Manifest(d.Digest); ok {
+	if content, ok := u.prologue.Manifest(d.Digest); ok {
 		return u.pushContent(ctx, repository, d, content)
 	}
 	for _, other := range u.known.others(repository, d.Digest) {
@@ -55,7 +55,7 @@ func (u *unpacker) bring(ctx context.Context, repository string, d oci.Descripto
 			return err
 		}
 	}
-	b := u.bundle.Prologue.Blob(d.Digest)
+	b := u.prologue.Blob(d.Digest)
 	// Opening reads nothing; asking beforehand spares a session at the target.
 	r, err := u.open(ctx, b, 0)
 	if err == nil {
@@ -84,7 +84,7 @@ func (u *unpacker) open(ctx context.Context, b *bundle.Blob, nth int) (io.ReadCl
 	if u.spanning {
 		return u.openSpanned(ctx, b)
 	}
-	return u.bundle.Blob(ctx, b, nth)
+	return u.supply.Blob(ctx, b, nth)
 }
 
 // push sends a blob from the media; where there are several copies of a volume
@@ -103,7 +103,7 @@ func (u *unpacker) push(ctx context.Context, repository string, b *bundle.Blob, 
 			tell(u.options.Progress, Event{Kind: BytesMoved, Bytes: n})
 		}
 	}
-	for nth := range max(1, u.bundle.Copies(b)) {
+	for nth := range max(1, u.supply.Copies(b)) {
 		err = u.target.PushBlob(ctx, repository, b.Descriptor(), func(ctx context.Context) (io.ReadCloser, error) {
 			moved(-sent) // what an attempt before this one read
 			r, err := u.open(ctx, b, nth)
@@ -165,7 +165,7 @@ func (u *unpacker) lacking(b *bundle.Blob, err error) *Lack {
 // all of them when none has.
 func (u *unpacker) numbered(name string, b *bundle.Blob) []int {
 	for _, n := range b.VolumesOf() {
-		if u.bundle.Prologue.Plan().VolumeName(n) == name {
+		if u.prologue.Plan().VolumeName(n) == name {
 			return []int{n}
 		}
 	}

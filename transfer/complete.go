@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"satchel/oci"
@@ -56,10 +57,8 @@ func (u *unpacker) makeVisible(ctx context.Context, r *replay) error {
 	root := r.image.Root.Descriptor()
 	// What the tag names now is for the receipt only; if it cannot be had, the
 	// push will tell why.
-	before, _, err := u.target.Resolve(ctx, oci.Reference{Repository: r.to.Repository, Tag: r.to.Tag})
-	same := err == nil && before.Digest == root.Digest
-	replaced := err == nil && before.Digest != root.Digest
-	err = u.pushManifests(ctx, r)
+	same, replaced := u.tagged(ctx, r)
+	err := u.pushManifests(ctx, r)
 	if refused := refusal(nil); errors.As(err, &refused) && refused.Refusal() && ctx.Err() == nil {
 		// A blob may be gone although the target said that it has it.
 		for _, d := range r.blobs() {
@@ -69,6 +68,9 @@ func (u *unpacker) makeVisible(ctx context.Context, r *replay) error {
 			return err
 		}
 		err = u.pushManifests(ctx, r)
+	}
+	if err == nil {
+		err = u.listReferrer(ctx, r)
 	}
 	if err != nil {
 		return err
@@ -80,15 +82,29 @@ func (u *unpacker) makeVisible(ctx context.Context, r *replay) error {
 	}
 	u.mu.Lock()
 	r.done, r.present = true, same && !sent
-	if replaced {
-		r.replaced = before.Digest
-	}
+	r.replaced = replaced
 	u.mu.Unlock()
-	if replaced {
-		tell(u.options.Progress, Event{Kind: ImageReplaced, Image: r.image.Reference, Destination: r.to.String(), Digest: before.Digest})
+	if replaced != "" {
+		tell(u.options.Progress, Event{Kind: ImageReplaced, Image: r.image.Reference, Destination: r.to.String(), Digest: replaced})
 	}
 	tell(u.options.Progress, Event{Kind: ImageComplete, Image: r.image.Reference, Destination: r.to.String(), Digest: root.Digest})
 	return nil
+}
+
+// tagged reports whether all tags of the image name it, and what else the first
+// of them that names something else does.
+func (u *unpacker) tagged(ctx context.Context, r *replay) (same bool, other digest.Digest) {
+	same = true
+	for _, tag := range r.to.Tags {
+		there, _, err := u.target.Resolve(ctx, oci.Reference{Repository: r.to.Repository, Tag: tag})
+		if err != nil || there.Digest != r.image.Root.Digest {
+			same = false
+		}
+		if err == nil && there.Digest != r.image.Root.Digest && other == "" {
+			other = there.Digest
+		}
+	}
+	return same, other
 }
 
 // blobs are all that an image needs beside its manifests.
@@ -137,22 +153,24 @@ func (u *unpacker) ensureAll(ctx context.Context, r *replay) error {
 // does not prove that they still are.
 func (u *unpacker) pushManifests(ctx context.Context, r *replay) error {
 	for _, d := range r.graph.Manifests {
-		content, ok := u.bundle.Prologue.Manifest(d.Digest)
+		content, ok := u.prologue.Manifest(d.Digest)
 		if !ok {
 			return fmt.Errorf("satchel: internal: manifest %s of image %s has no content", d.Digest, r.image.Reference)
 		}
-		tag := ""
+		tags := []string{""}
 		if d.Digest == r.image.Root.Digest {
-			tag = r.to.Tag
+			tags = r.to.Tags
 		}
-		if err := u.target.PushManifest(ctx, r.to.Repository, tag, d, content); err != nil {
-			return fmt.Errorf("image %s: manifest %s to %s: %w", r.image.Reference, d.Digest, r.to, err)
+		for _, tag := range tags {
+			if err := u.target.PushManifest(ctx, r.to.Repository, tag, d, content); err != nil {
+				return fmt.Errorf("image %s: manifest %s to %s: %w", r.image.Reference, d.Digest, r.to, err)
+			}
 		}
 	}
 	return nil
 }
 
-// readBack resolves the tag of every image that was completed, and compares.
+// readBack resolves the tags of every image that was completed, and compares.
 func (u *unpacker) readBack(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(u.options.Jobs)
@@ -161,7 +179,7 @@ func (u *unpacker) readBack(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() error {
-			err := u.compareTag(ctx, r)
+			err := u.compareTags(ctx, r)
 			if err == nil || ctx.Err() != nil {
 				return err
 			}
@@ -171,14 +189,17 @@ func (u *unpacker) readBack(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (u *unpacker) compareTag(ctx context.Context, r *replay) error {
-	d, _, err := u.target.Resolve(ctx, oci.Reference{Repository: r.to.Repository, Tag: r.to.Tag})
-	if err != nil {
-		return fmt.Errorf("image %s: reading %s back: %w", r.image.Reference, r.to, err)
-	}
-	if want := r.image.Root; d.Digest != want.Digest || d.MediaType != want.MediaType {
-		return fmt.Errorf("image %s: %s now names %s, %s, not %s, %s: something else wrote this tag",
-			r.image.Reference, r.to, d.Digest, d.MediaType, want.Digest, want.MediaType)
+func (u *unpacker) compareTags(ctx context.Context, r *replay) error {
+	for _, tag := range r.to.Tags {
+		name := oci.Reference{Repository: r.to.Repository, Tag: tag}
+		d, _, err := u.target.Resolve(ctx, name)
+		if err != nil {
+			return fmt.Errorf("image %s: reading %s back: %w", r.image.Reference, name, err)
+		}
+		if want := r.image.Root; d.Digest != want.Digest || d.MediaType != want.MediaType {
+			return fmt.Errorf("image %s: %s now names %s, %s, not %s, %s: something else wrote this tag",
+				r.image.Reference, name, d.Digest, d.MediaType, want.Digest, want.MediaType)
+		}
 	}
 	return nil
 }

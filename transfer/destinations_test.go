@@ -50,7 +50,7 @@ func TestDestinations(t *testing.T) {
 		for _, i := range test.images {
 			plan.Images = append(plan.Images, bundle.Image{Reference: i.reference, Root: bundle.Content{Digest: i.digest}})
 		}
-		got, err := transfer.Destinations(plan, test.to, test.naming)
+		got, err := transfer.Destinations(plan, transfer.Names{To: test.to, Naming: test.naming})
 		if test.want == nil {
 			if !errors.Is(err, transfer.ErrNaming) {
 				t.Errorf("%s: got %v, %v", test.name, got, err)
@@ -71,7 +71,7 @@ func TestDestinations(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want %v", test.name, names, err, test.want)
 		}
 	}
-	if _, err := transfer.Destinations(&bundle.Plan{Images: []bundle.Image{{Reference: "../etc/passwd"}}}, "s", ""); err == nil {
+	if _, err := transfer.Destinations(&bundle.Plan{Images: []bundle.Image{{Reference: "../etc/passwd"}}}, transfer.Names{To: "s"}); err == nil {
 		t.Error("a reference that is none is taken")
 	}
 }

@@ -77,7 +77,7 @@ func (r received) encode(t testing.TB) []byte {
 func receiptOf(t testing.TB, prologue *bundle.Prologue, to string, lacks map[string][]digest.Digest) received {
 	t.Helper()
 	plan := prologue.Plan()
-	destinations, err := transfer.Destinations(plan, to, transfer.NamingPath)
+	destinations, err := transfer.Destinations(plan, transfer.Names{To: to})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func (e *LeanError) Error() string {
 // the site has them. It returns a [*LeanError] when some are not there; with
 // KeepGoing, the images that need these are left out.
 func (u *unpacker) askHeld(ctx context.Context) error {
-	plan := u.bundle.Prologue.Plan()
+	plan := u.prologue.Plan()
 	var held []*bundle.Blob
 	for i := range plan.Blobs {
 		if b := &plan.Blobs[i]; b.Held != 0 && len(u.wanting(b.Digest)) > 0 {
@@ -116,10 +116,10 @@ func (e *LeanError) add(image bundle.HeldImage, b *bundle.Blob, users []*replay)
 // puts the image that it came with, where a receipt says that this is, and where
 // the images that need it are.
 func (u *unpacker) findHeld(ctx context.Context, b *bundle.Blob) (bool, error) {
-	image := u.bundle.Prologue.Plan().Held[b.Held-1]
+	image := u.prologue.Plan().Held[b.Held-1]
 	var elsewhere []string
-	named := &bundle.Plan{Images: []bundle.Image{{Reference: image.Reference}}}
-	if d, err := Destinations(named, u.options.To, u.options.Naming); err == nil {
+	named := &bundle.Plan{Images: []bundle.Image{{Reference: image.Reference, Part: image.Part}}}
+	if d, err := placed(named, u.options.names()); err == nil {
 		elsewhere = append(elsewhere, d[0].Repository)
 	}
 	if u.sameHost(image.Repository) && !slices.Contains(elsewhere, image.Repository) {

@@ -26,14 +26,11 @@ type merger struct {
 	held map[bundle.HeldImage]int
 }
 
-func (m *merger) merge(images []*image) (bundle.Selection, error) {
+func (m *merger) merge(kept []*image) (bundle.Selection, error) {
 	m.selection = bundle.Selection{Request: m.request(), Contents: make(map[digest.Digest][]byte)}
 	m.parsed, m.sizes = make(map[digest.Digest]*oci.Manifest), make(map[digest.Digest]int64)
 	m.absent, m.held = make(map[digest.Digest]string), make(map[bundle.HeldImage]int)
-	kept, err := m.distinct(images)
-	if err != nil {
-		return m.selection, err
-	}
+	m.attach()
 	for _, img := range kept {
 		if img.gone == nil {
 			m.addManifests(img)
@@ -59,7 +56,13 @@ func (m *merger) merge(images []*image) (bundle.Selection, error) {
 
 func (m *merger) request() bundle.Request {
 	o := m.options
-	r := bundle.Request{Platforms: o.Platforms, Sparse: o.Sparse, Foreign: o.Foreign}
+	r := bundle.Request{
+		Channel: o.Channel, Foreign: o.Foreign, NoAttachments: o.NoAttachments, Platforms: o.Platforms, Sparse: o.Sparse,
+	}
+	for _, release := range o.Releases {
+		r.Releases = append(r.Releases, release.Reference)
+		r.Unsigned = r.Unsigned || release.Unsigned != ""
+	}
 	for _, h := range o.Have {
 		r.Have = append(r.Have, h.Digest)
 	}
@@ -81,12 +84,45 @@ func (m *merger) distinct(images []*image) ([]*image, error) {
 		if ok && other.root.Digest != img.root.Digest {
 			return nil, fmt.Errorf("image %s: named twice, as %s and as %s", name, other.root.Digest, img.root.Digest)
 		}
-		if !ok {
-			named[name] = img
-			kept = append(kept, img)
+		if ok {
+			other.wanted.join(img.wanted)
+			continue
 		}
+		named[name] = img
+		kept = append(kept, img)
 	}
 	return kept, nil
+}
+
+// join takes over what naming an image again says of it: a part of a release is
+// named as that, whoever else wants it.
+func (w *Wanted) join(again Wanted) {
+	if w.Part == "" {
+		w.Part = again.Part
+	}
+	for _, d := range again.Destinations {
+		if !slices.Contains(w.Destinations, d) {
+			w.Destinations = append(w.Destinations, d)
+		}
+	}
+}
+
+// attach adds what is attached for releases. Being small, it comes first.
+func (m *merger) attach() {
+	var group []bundle.Blob
+	for _, r := range m.options.Releases {
+		attached, blobs := r.attach()
+		m.selection.Attached = append(m.selection.Attached, attached...)
+		for _, b := range blobs {
+			if _, ok := m.sizes[b.Digest]; !ok {
+				m.sizes[b.Digest] = b.Size
+				group = append(group, b)
+			}
+		}
+	}
+	if len(group) > 0 {
+		m.selection.Blobs = append(m.selection.Blobs, group)
+	}
 }
 
 func (m *merger) addManifests(img *image) {
@@ -114,7 +150,8 @@ func (m *merger) addImage(img *image) {
 	}
 	m.selection.Images = append(m.selection.Images, bundle.Image{
 		Reference: img.wanted.Name.String(), Root: bundle.ContentOf(img.root), Sparse: img.sparse,
-		Platforms: slices.Sorted(maps.Keys(img.platforms)),
+		Platforms: slices.Sorted(maps.Keys(img.platforms)), Part: img.wanted.Part,
+		AttachedTo: img.wanted.AttachedTo, Destinations: img.wanted.Destinations,
 	})
 }
 

@@ -3,10 +3,12 @@ package transfer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"satchel/bundle"
 	"satchel/oci"
+	"satchel/oci/release"
 )
 
 // Naming says how images are called at the site.
@@ -21,51 +23,148 @@ const (
 	NamingHost Naming = "host"
 )
 
+// Repositories of releases below the prefix, as oc-mirror names them
+// (openshift/oc-mirror, internal/pkg/release/const.go): release images have one
+// of their own, since an update service reads every tag of it.
+const (
+	releaseImages     = "openshift/release-images"
+	releaseComponents = "openshift/release"
+)
+
 // ErrNaming is returned for names that cannot be, or that two images would
 // share.
 var ErrNaming = errors.New("naming")
 
-// Destination is where an image goes: HOST/PATH and a tag.
-type Destination struct {
-	Repository, Tag string
+// Names says how images of a bundle are named at the site.
+type Names struct {
+	// To is REGISTRY or REGISTRY/PREFIX; empty keeps the images' names, for
+	// targets that hold full names.
+	To     string
+	Naming Naming
+	// ReleaseRepository, if it is not empty, is the path below To of the one
+	// repository that release images and their components get, as with oc adm
+	// release mirror.
+	ReleaseRepository string
 }
 
-func (d Destination) String() string { return d.Repository + ":" + d.Tag }
+// Destination is where an image goes: a repository, HOST/PATH, and one or more
+// tags, the first of which is its principal name.
+type Destination struct {
+	Repository string
+	Tags       []string
+}
 
-// Destinations names all images of a plan under to, which is REGISTRY or
-// REGISTRY/PREFIX; with to empty they keep their names. Images by digest alone
-// get the tag digest-<hex>, since registries collect what has no tag. Two
-// different digests on one name are an error that names both sources, and so is
-// a name that registries do not take; both are [ErrNaming].
-func Destinations(plan *bundle.Plan, to string, naming Naming) ([]Destination, error) {
+func (d Destination) String() string { return d.Repository + ":" + d.Tags[0] }
+
+// Destinations names all images of a plan. Images by digest alone get the tag
+// digest-<hex>, since registries collect what has no tag. A release image and
+// its components are named by the version in its payload; a component that has
+// several names gets a tag for each. What is attached to an image goes into its
+// repository. Two different digests on one name are an error that names both
+// sources, and so is a name that registries do not take; both are [ErrNaming].
+func Destinations(plan *bundle.Plan, names Names) ([]Destination, error) {
+	releases, err := Releases(plan)
+	if err != nil {
+		return nil, err
+	}
+	destinations, err := placed(plan, names)
+	if err != nil {
+		return nil, err
+	}
+	byReference := make(map[string]int, len(plan.Images))
+	for i, image := range plan.Images {
+		byReference[image.Reference] = i
+	}
+	if names.To != "" {
+		for _, r := range releases {
+			r.tag(plan, destinations, byReference)
+		}
+	}
+	taken := make(map[string]int)
+	for i, image := range plan.Images {
+		d := &destinations[i]
+		if to, ok := byReference[image.AttachedTo]; ok {
+			d.Repository = destinations[to].Repository
+		}
+		if len(d.Tags) == 0 {
+			d.Tags = []string{"digest-" + image.Root.Digest.Encoded()}
+		}
+		if err := oci.CheckRepository(d.Repository); err != nil {
+			return nil, fmt.Errorf("%w: image %s: %w", ErrNaming, image.Reference, err)
+		}
+		for _, tag := range d.Tags {
+			name := d.Repository + ":" + tag
+			if other, ok := taken[name]; ok && plan.Images[other].Root.Digest != image.Root.Digest {
+				return nil, fmt.Errorf("%w: images %s and %s have different digests but would both be %s",
+					ErrNaming, plan.Images[other].Reference, image.Reference, name)
+			}
+			taken[name] = i
+		}
+	}
+	return destinations, nil
+}
+
+// placed names the images without what releases say of their tags.
+func placed(plan *bundle.Plan, names Names) ([]Destination, error) {
 	destinations := make([]Destination, len(plan.Images))
-	taken := make(map[Destination]int)
 	for i, image := range plan.Images {
 		ref, err := oci.SplitReference(image.Reference)
 		if err != nil {
 			return nil, fmt.Errorf("image %s: %w", image.Reference, err)
 		}
-		d := Destination{Repository: ref.Repository, Tag: ref.Tag}
-		if to != "" {
-			d.Repository = to + "/" + ref.Path()
-			if naming == NamingHost {
-				d.Repository = to + "/" + hostComponent(ref.Host()) + "/" + ref.Path()
-			}
-		}
-		if d.Tag == "" {
-			d.Tag = "digest-" + ref.Digest.Encoded()
-		}
-		if err := oci.CheckRepository(d.Repository); err != nil {
-			return nil, fmt.Errorf("%w: image %s: %w", ErrNaming, image.Reference, err)
-		}
-		if other, ok := taken[d]; ok && plan.Images[other].Root.Digest != image.Root.Digest {
-			return nil, fmt.Errorf("%w: images %s and %s have different digests but would both be %s",
-				ErrNaming, plan.Images[other].Reference, image.Reference, d)
-		}
-		taken[d] = i
-		destinations[i] = d
+		destinations[i] = names.place(image, ref)
 	}
 	return destinations, nil
+}
+
+// place names an image without what its release says of its tags: of a part of a
+// release, the repository alone.
+func (n Names) place(image bundle.Image, ref oci.Reference) Destination {
+	d := Destination{Repository: ref.Repository}
+	if ref.Tag != "" {
+		d.Tags = []string{ref.Tag}
+	}
+	switch {
+	case n.To == "":
+	case len(image.Destinations) > 0:
+		d.Tags = nil
+		for _, name := range image.Destinations {
+			path, tag, _ := strings.Cut(name, ":")
+			d.Repository = n.To + "/" + path
+			d.Tags = append(d.Tags, tag)
+		}
+	case image.Part != "":
+		d = Destination{Repository: n.To + "/" + n.releaseRepository(image.Part)}
+	case n.Naming == NamingHost:
+		d.Repository = n.To + "/" + hostComponent(ref.Host()) + "/" + ref.Path()
+	default:
+		d.Repository = n.To + "/" + ref.Path()
+	}
+	return d
+}
+
+func (n Names) releaseRepository(part string) string {
+	switch {
+	case n.ReleaseRepository != "":
+		return n.ReleaseRepository
+	case part == bundle.PartRelease:
+		return releaseImages
+	}
+	return releaseComponents
+}
+
+// tag gives the images of a release the tags that its payload says.
+func (r *PlannedRelease) tag(plan *bundle.Plan, destinations []Destination, byReference map[string]int) {
+	add := func(reference, part, tag string) {
+		i, ok := byReference[reference]
+		if ok && plan.Images[i].Part == part && len(plan.Images[i].Destinations) == 0 && !slices.Contains(destinations[i].Tags, tag) {
+			destinations[i].Tags = append(destinations[i].Tags, tag)
+		}
+	}
+	add(r.Reference, bundle.PartRelease, release.Tag(r.Payload.Version, r.Architecture))
+	for _, c := range r.Payload.Components {
+		add(c.Image.String(), bundle.PartComponent, release.ComponentTag(r.Payload.Version, r.Architecture, c.Name))
+	}
 }
 
 // hostComponent makes a registry's host and port one component of a path.

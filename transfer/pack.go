@@ -287,6 +287,8 @@ func originName(o bundle.Origin) string {
 		return o.Repository
 	case o.Local != "":
 		return o.Local
+	case o.Inline != nil:
+		return "the plan"
 	}
 	// Without its query, which may hold a token.
 	u, err := url.Parse(o.URLs[0])

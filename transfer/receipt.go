@@ -21,6 +21,10 @@ type Receipt struct {
 	Plan   digest.Digest `json:"plan"`
 	// Request is the plan's: what the packer asked for.
 	Request bundle.Request `json:"request"`
+	// To is the REGISTRY[/PREFIX] below which all destinations are.
+	To string `json:"to,omitempty"`
+	// Unsigned are the references of the releases that have no valid signature.
+	Unsigned []string `json:"unsigned,omitempty"`
 	// Volumes is how many the plan has.
 	Volumes int `json:"volumes"`
 	// Images are in the plan's order.
@@ -49,6 +53,8 @@ type ReceiptImage struct {
 	Digest      digest.Digest `json:"digest"`
 	Reference   string        `json:"reference"`
 	State       string        `json:"state"`
+	// Tags are those that it has beside the one in Destination.
+	Tags []string `json:"tags,omitempty"`
 	// Replaced is what the tag named before, where that was something else.
 	Replaced digest.Digest `json:"replaced,omitempty"`
 	// Lacks are the blobs that it lacks and, of an index, the children that the
@@ -189,14 +195,18 @@ func (i *ReceiptImage) Together() []int {
 
 // receipt says what is known. Nothing may be going on any more.
 func (u *unpacker) receipt() *Receipt {
-	plan := u.bundle.Prologue.Plan()
+	plan := u.prologue.Plan()
 	receipt := &Receipt{
-		Version: 1, Bundle: u.bundle.BundleID, Name: plan.Name, Plan: u.bundle.PlanID, Request: plan.Request, Volumes: plan.Volumes,
+		Version: 1, Name: plan.Name, Plan: u.prologue.PlanID(), Request: plan.Request, Volumes: plan.Volumes,
+		To: u.options.To, Unsigned: u.unsigned,
 		Images: make([]ReceiptImage, 0, len(u.images)), Blobs: u.counts,
 	}
-	for _, d := range u.bundle.Damage {
-		if bundle.IsVolumeName(d.File) {
-			u.damaged[d.File] = true
+	if u.bundle != nil {
+		receipt.Bundle = u.bundle.BundleID
+		for _, d := range u.bundle.Damage {
+			if bundle.IsVolumeName(d.File) {
+				u.damaged[d.File] = true
+			}
 		}
 	}
 	if earlier := u.options.Earlier; earlier != nil {
@@ -230,6 +240,9 @@ func (r *replay) receipt() ReceiptImage {
 	image := ReceiptImage{
 		Destination: r.to.String(), Digest: r.image.Root.Digest, Reference: r.image.Reference,
 		Replaced: r.replaced, Lacks: slices.Concat(r.lacks, r.holes),
+	}
+	if len(r.to.Tags) > 1 {
+		image.Tags = r.to.Tags[1:]
 	}
 	switch {
 	case r.lacking(lackRefused) && !r.lacking(lackDamaged):

@@ -25,6 +25,12 @@ type Wanted struct {
 	Local string
 	// Entry names the image within a local source.
 	Entry string
+	// Part says what the image is of a release, as [bundle.Image.Part] does.
+	Part string
+	// Destinations are as in [bundle.Image.Destinations], AttachedTo as in
+	// [bundle.Image.AttachedTo].
+	Destinations []string
+	AttachedTo   string
 }
 
 // SelectOptions say what of the images is packed.
@@ -42,6 +48,13 @@ type SelectOptions struct {
 	// SkipMissing goes on without the images, and the children of indexes, that
 	// the source does not have, and notes them in the selection.
 	SkipMissing bool
+	// Releases are those of which the images are wanted too, before all others.
+	Releases []*Release
+	// Channel is noted in the request; see [bundle.Request.Channel].
+	Channel string
+	// NoAttachments leaves out signatures and whatever else is attached to
+	// images. Otherwise what is there of it is taken, for each manifest.
+	NoAttachments bool
 	// Jobs is how many images are read side by side; 0 means 32.
 	Jobs     int
 	Progress func(Event)
@@ -63,9 +76,14 @@ var ErrSparse = errors.New("the choice of platforms needs a sparse index")
 // Errors name the image. The selection has no name yet. With SkipMissing it is
 // still an error when the source has none of the images.
 func Select(ctx context.Context, sources Sources, wanted []Wanted, o SelectOptions) (bundle.Selection, error) {
-	images := make([]*image, len(wanted))
-	for i, w := range wanted {
-		images[i] = newImage(w, nil)
+	images := make([]*image, 0, len(wanted))
+	for _, r := range o.Releases {
+		for _, w := range r.Images {
+			images = append(images, newImage(w, nil))
+		}
+	}
+	for _, w := range wanted {
+		images = append(images, newImage(w, nil))
 	}
 	return selectImages(ctx, sources, images, o, nil)
 }
@@ -76,11 +94,31 @@ func selectImages(ctx context.Context, sources Sources, images []*image, o Selec
 	if o.Jobs == 0 {
 		o.Jobs = defaultReads
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(o.Jobs)
-	cache := &manifestCache{contents: make(map[digest.Digest][]byte), served: make(map[servedBy]bool), strict: o.SkipMissing}
+	cache := newManifestCache(o.SkipMissing)
 	for _, img := range images {
 		img.sources, img.options, img.cache, img.topUp = sources, o, cache, topUp
+	}
+	if err := readImages(ctx, images, o); err != nil {
+		return bundle.Selection{}, err
+	}
+	m := merger{options: o, topUp: topUp}
+	kept, err := m.distinct(images)
+	if err != nil {
+		return bundle.Selection{}, err
+	}
+	if !o.NoAttachments && sources.Referrers != nil {
+		if kept, err = withAttachments(ctx, kept, o.Jobs); err != nil {
+			return bundle.Selection{}, err
+		}
+	}
+	return m.merge(kept)
+}
+
+// readImages reads the manifests of the images, many side by side.
+func readImages(ctx context.Context, images []*image, o SelectOptions) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(o.Jobs)
+	for _, img := range images {
 		g.Go(func() error {
 			err := img.read(ctx)
 			if err != nil && o.SkipMissing && isAbsence(img.origin(), err) {
@@ -94,11 +132,7 @@ func selectImages(ctx context.Context, sources Sources, images []*image, o Selec
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return bundle.Selection{}, err
-	}
-	m := merger{options: o, topUp: topUp}
-	return m.merge(images)
+	return g.Wait()
 }
 
 // manifestCache spares reading again what several images share.
@@ -110,6 +144,10 @@ type manifestCache struct {
 	// missing does not depend on which image was read first.
 	strict bool
 	served map[servedBy]bool
+}
+
+func newManifestCache(strict bool) *manifestCache {
+	return &manifestCache{contents: make(map[digest.Digest][]byte), served: make(map[servedBy]bool), strict: strict}
 }
 
 type servedBy struct {

@@ -18,7 +18,7 @@ func (u *unpacker) runSpanned(ctx context.Context) error {
 		return nil
 	}
 	u.spanning = true
-	for _, b := range inVolumeOrder(u.bundle.Prologue.Plan()) {
+	for _, b := range inVolumeOrder(u.prologue.Plan()) {
 		users := u.waitingFor(b)
 		if len(users) == 0 {
 			continue
@@ -87,7 +87,7 @@ func (u *unpacker) replaceLack(users []*replay, b *bundle.Blob, lacks []Lack) (r
 // openSpanned opens a blob that is read from one volume after another.
 func (u *unpacker) openSpanned(ctx context.Context, b *bundle.Blob) (io.ReadCloser, error) {
 	if b.Held != 0 {
-		return u.bundle.Blob(ctx, b, 0) // which says what is lacking
+		return u.supply.Blob(ctx, b, 0) // which says what is lacking
 	}
 	r := &spanReader{ctx: ctx, unpacker: u, blob: b, volumes: b.VolumesOf()}
 	gate, err := oci.NewReader(&r.parts, b.Descriptor())
@@ -113,7 +113,7 @@ type spanReader struct {
 func (r *spanReader) Read(p []byte) (int, error) {
 	n, err := r.gate.Read(p)
 	if mismatch := (*oci.MismatchError)(nil); errors.As(err, &mismatch) {
-		plan := r.unpacker.bundle.Prologue.Plan()
+		plan := r.unpacker.prologue.Plan()
 		err = &bundle.DamageError{File: plan.VolumeName(r.blob.VolumesOf()[0]), Offset: -1, Err: err}
 	}
 	return n, err
@@ -158,8 +158,8 @@ func (s *spannedParts) advance() error {
 	if err != nil {
 		return fmt.Errorf("volume %d: %w", number, err)
 	}
-	if b.PlanID != u.bundle.PlanID || b.Prologue == nil {
-		return fmt.Errorf("volume %d: it is of plan %s, not of plan %s", number, b.PlanID, u.bundle.PlanID)
+	if b.PlanID != u.prologue.PlanID() || b.Prologue == nil {
+		return fmt.Errorf("volume %d: it is of plan %s, not of plan %s", number, b.PlanID, u.prologue.PlanID())
 	}
 	u.mu.Lock()
 	delete(u.absent, number)

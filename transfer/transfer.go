@@ -11,6 +11,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -41,6 +42,13 @@ type Ranger interface {
 	Blob(ctx context.Context, repository string, d oci.Descriptor, offset, length int64) (r io.ReadCloser, ranged bool, err error)
 }
 
+// Referrers lists, by the distribution specification, the manifests of a
+// repository whose subject is d: by the registry's API or, where there is none,
+// by the fallback tag.
+type Referrers interface {
+	Referrers(ctx context.Context, repository string, d digest.Digest) ([]oci.Descriptor, error)
+}
+
 // Layout reads from an OCI image layout.
 type Layout interface {
 	Resolve(ctx context.Context, name string) (oci.Descriptor, error)
@@ -53,6 +61,8 @@ type Layout interface {
 // use.
 type Sources struct {
 	Registry Registry
+	// Referrers finds what is attached to images; nil finds nothing.
+	Referrers Referrers
 	// Layouts are the local sources by label.
 	Layouts map[string]Layout
 }
@@ -116,6 +126,8 @@ func (s Sources) open(ctx context.Context, b *bundle.Blob, offset, length int64)
 			return nil, false, fmt.Errorf("local source %s is not named", b.Origin.Local)
 		}
 		return layout.Blob(ctx, d, offset, length)
+	case b.Origin.Inline != nil:
+		return io.NopCloser(io.NewSectionReader(bytes.NewReader(b.Origin.Inline), offset, length)), true, nil
 	}
 	r, err := s.Registry.ForeignBlob(ctx, b.Origin.URLs, d)
 	if err != nil || offset == 0 {

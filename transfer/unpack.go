@@ -54,10 +54,12 @@ type refusal interface {
 
 // UnpackOptions say where images go and how.
 type UnpackOptions struct {
-	// To is REGISTRY or REGISTRY/PREFIX; empty keeps the images' names, for
-	// targets that hold full names.
-	To     string
-	Naming Naming
+	// To, Naming and ReleaseRepository are as in [Names].
+	To                string
+	Naming            Naming
+	ReleaseRepository string
+	// Trust says which signatures of releases count.
+	Trust Trust
 	// Jobs is how many blobs are read and pushed side by side; 0 means
 	// DefaultJobs.
 	Jobs int
@@ -80,6 +82,10 @@ type UnpackOptions struct {
 	Now func() time.Time
 }
 
+func (o UnpackOptions) names() Names {
+	return Names{To: o.To, Naming: o.Naming, ReleaseRepository: o.ReleaseRepository}
+}
+
 // Unpack replays a bundle into a target in one forward pass over its volumes. An
 // image becomes visible only when all below it is there: as soon as its last
 // blob is pushed, its manifests follow, children before parents, the root last
@@ -87,23 +93,27 @@ type UnpackOptions struct {
 // and the receipt says so; any other failure stops it, unless KeepGoing, and what
 // is complete by then stays. At the end every tag is read back and compared.
 //
-// When the bundle leans on others that are not at the target, a [*LeanError] says
+// A release without a valid signature is a [*TrustError] before anything is
+// pushed, unless that is allowed. When the bundle leans on others that are not at the target, a [*LeanError] says
 // so before anything is pushed. The receipt is there beside an error too, as soon
 // as there was something to say.
 func Unpack(ctx context.Context, b *bundle.Bundle, target Target, o UnpackOptions) (*Receipt, error) {
 	if b.Prologue == nil {
 		return nil, errors.New("no volume has a whole prologue")
 	}
-	if o.Jobs == 0 {
-		o.Jobs = DefaultJobs
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	u, err := newUnpacker(b, target, o)
+	u, err := newUnpacker(b.Prologue, b, target, o)
 	if err != nil {
 		return nil, err
 	}
+	u.bundle = b
+	for _, n := range b.Missing() {
+		u.absent[n] = true
+	}
+	return u.replay(ctx)
+}
+
+// replay runs the steps, in order.
+func (u *unpacker) replay(ctx context.Context) (*Receipt, error) {
 	for _, step := range []func(context.Context) error{u.askHeld, u.probeSparse, u.run, u.runSpanned, u.readBack} {
 		if err := step(ctx); err != nil {
 			return u.receipt(), err
@@ -114,6 +124,9 @@ func Unpack(ctx context.Context, b *bundle.Bundle, target Target, o UnpackOption
 
 // unpacker is one run of Unpack.
 type unpacker struct {
+	prologue *bundle.Prologue
+	supply   supply
+	// bundle is the supply; nil when that is something else.
 	bundle  *bundle.Bundle
 	target  Target
 	options UnpackOptions
@@ -122,6 +135,10 @@ type unpacker struct {
 	users map[digest.Digest][]*replay
 	// known says which blobs are in which repositories.
 	known *presence
+	// unsigned are the releases without a valid signature.
+	unsigned []string
+	// attaching is held while a list of what is attached is read and replaced.
+	attaching sync.Mutex
 	// reading has room for as many as may read the media at one time.
 	reading chan struct{}
 	// spanning says that volumes are asked for one after another.
@@ -154,28 +171,44 @@ type replay struct {
 	lacks    []Lack
 }
 
-func newUnpacker(b *bundle.Bundle, target Target, o UnpackOptions) (*unpacker, error) {
-	plan := b.Prologue.Plan()
-	destinations, err := Destinations(plan, o.To, o.Naming)
+// supply gives the blobs of a plan, checked while they are read.
+type supply interface {
+	// Blob opens the nth copy of a blob. The caller closes the reader.
+	Blob(ctx context.Context, b *bundle.Blob, nth int) (io.ReadCloser, error)
+	// Copies returns how many copies of a blob there are.
+	Copies(b *bundle.Blob) int
+}
+
+func newUnpacker(prologue *bundle.Prologue, supply supply, target Target, o UnpackOptions) (*unpacker, error) {
+	if o.Jobs == 0 {
+		o.Jobs = DefaultJobs
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	plan := prologue.Plan()
+	destinations, err := Destinations(plan, o.names())
 	if err != nil {
 		return nil, err
 	}
-	if e := o.Earlier; e != nil && (e.Plan != b.PlanID || len(e.Images) != len(plan.Images)) {
-		return nil, fmt.Errorf("the receipt of the pass before is of plan %s, the bundle of plan %s", e.Plan, b.PlanID)
+	unsigned, err := o.Trust.verifyAll(plan)
+	if err != nil {
+		return nil, err
+	}
+	if e := o.Earlier; e != nil && (e.Plan != prologue.PlanID() || len(e.Images) != len(plan.Images)) {
+		return nil, fmt.Errorf("the receipt of the pass before is of plan %s, the bundle of plan %s", e.Plan, prologue.PlanID())
 	}
 	readers := o.Jobs
 	if o.Sequential {
 		readers = 1
 	}
 	u := &unpacker{
-		bundle: b, target: target, options: o, known: newPresence(o.Now), reading: make(chan struct{}, readers),
+		prologue: prologue, supply: supply, target: target, options: o, unsigned: unsigned,
+		known: newPresence(o.Now), reading: make(chan struct{}, readers),
 		users: make(map[digest.Digest][]*replay), damaged: make(map[string]bool), absent: make(map[int]bool),
 	}
-	for _, n := range b.Missing() {
-		u.absent[n] = true
-	}
 	for i, image := range plan.Images {
-		g, err := b.Prologue.Graph(image)
+		g, err := prologue.Graph(image)
 		if err != nil {
 			return nil, err
 		}
@@ -223,7 +256,7 @@ func (u *unpacker) run(ctx context.Context) error {
 			complete(r)
 		}
 	}
-	for _, b := range inVolumeOrder(u.bundle.Prologue.Plan()) {
+	for _, b := range inVolumeOrder(u.prologue.Plan()) {
 		wanting := u.wanting(b.Digest)
 		if len(wanting) == 0 {
 			tell(u.options.Progress, Event{Kind: BytesSkipped, Bytes: b.Size})

@@ -54,7 +54,7 @@ func TestReceiptForm(t *testing.T) {
 	var doc struct {
 		Version        int
 		Bundle, Plan   digest.Digest
-		Name           string
+		Name, To       string
 		Request        *bundle.Request
 		Volumes        int
 		Images         []map[string]any
@@ -67,7 +67,7 @@ func TestReceiptForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := openBundle(t, whole)
-	if doc.Version != 1 || doc.Bundle != b.BundleID || doc.Plan != b.PlanID || doc.Name != "test" || doc.Request == nil ||
+	if doc.Version != 1 || doc.Bundle != b.BundleID || doc.Plan != b.PlanID || doc.Name != "test" || doc.To == "" || doc.Request == nil ||
 		doc.Volumes != prologue.Plan().Volumes || !slices.Equal(doc.MissingVolumes, []int{cut.VolumesOf()[1]}) {
 		t.Errorf("got %s", content)
 	}

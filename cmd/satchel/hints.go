@@ -34,8 +34,16 @@ func hintFor(err error) string {
 		noMedium *noMediumError
 		readBack *bundle.ReadBackError
 		encoder  *bundle.EncoderError
+		key      *transfer.UnknownKeyError
+		trust    *transfer.TrustError
 	)
 	switch {
+	case errors.As(err, &key):
+		return fmt.Sprintf("if %s is the fingerprint that its publisher states, name a file with that public key with --release-key", key.Fingerprint)
+	case errors.As(err, &trust):
+		return "do not use it unless you know why: --allow-unsigned-release takes it all the same; signatures that lie elsewhere are named with --signature-store where bundles are packed"
+	case errors.Is(err, errUnpinned):
+		return "pack with --plan and the directory goes on by what is on the medium, and asks nothing else"
 	case errors.As(err, &prologue):
 		return fmt.Sprintf("use --volume-size %d or more, or pack fewer images into one bundle", prologue.Smallest)
 	case errors.As(err, &lean):

@@ -23,15 +23,28 @@ const module = "satchel"
 // mayImport says which packages of this module each package may import. A new
 // package needs a row.
 var mayImport = map[string][]string{
-	"oci":          {},
-	"oci/registry": {"oci"},
-	"oci/layout":   {"oci"},
-	"bundle":       {"oci"},
-	"verify":       {"oci", "bundle"},
-	"transfer":     {"oci", "bundle"},
-	"fixtures":     {"oci", "bundle"},
-	"cmd/satchel":  {"oci", "oci/registry", "oci/layout", "bundle", "verify", "transfer"},
-	"cmd/demo":     {"oci", "oci/registry", "oci/layout", "bundle", "verify", "transfer", "fixtures"},
+	"oci":                   {},
+	"oci/layers":            {"oci"},
+	"oci/layout":            {"oci"},
+	"oci/ocdir":             {"oci"},
+	"oci/registry":          {"oci"},
+	"oci/release":           {"oci", "oci/layers"},
+	"oci/release/graph":     {},
+	"oci/release/signature": {"oci"},
+	"bundle":                {"oci"},
+	"verify":                {"oci", "bundle"},
+	"transfer":              {"oci", "oci/layers", "oci/release", "oci/release/signature", "bundle"},
+	"transfer/extract":      {"oci", "oci/layers", "oci/release"},
+	"transfer/site":         {"oci", "oci/release"},
+	"fixtures":              {"oci", "bundle"},
+	"cmd/satchel":           inProgram,
+	"cmd/demo":              append([]string{"fixtures"}, inProgram...),
+}
+
+// inProgram are the packages that cmd wires together.
+var inProgram = []string{
+	"oci", "oci/layout", "oci/ocdir", "oci/registry", "oci/release", "oci/release/graph", "oci/release/signature",
+	"bundle", "verify", "transfer", "transfer/extract", "transfer/site",
 }
 
 // onlyImports lists all that some packages may import beside the standard

@@ -20,10 +20,20 @@ func inspectCommand() command {
 		about: "Reads the start of the volumes in the directories and lists volumes and images, and\n" +
 			"what they lack. One volume is enough. It checks no blob: that is what verify does.",
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
-			out := p.output(flags)
-			return func(ctx context.Context, media []string) error { return runInspect(ctx, out, media) }
+			f := &inspectFlags{}
+			flags.StringVar(&f.digest, "digest", "", "print the digest of the release of `VERSION`, and nothing else")
+			flags.StringArrayVar(&f.trust.keys, "release-key", nil, "trust the OpenPGP public keys in `FILE` beside Red Hat's")
+			f.out = p.output(flags)
+			return f.run
 		},
 	}
+}
+
+// inspectFlags are the flags of satchel inspect.
+type inspectFlags struct {
+	out    *output
+	digest string
+	trust  trustFlags
 }
 
 // contents is the result of inspect.
@@ -36,6 +46,7 @@ type contents struct {
 	Volumes    []inspectedVolume `json:"volumes"`
 	// Unfinished are volumes that pack was interrupted at.
 	Unfinished []unfinishedVolume `json:"unfinished,omitempty"`
+	Releases   []inspectedRelease `json:"releases,omitempty"`
 	Images     []inspectedImage   `json:"images"`
 	// Missing is what the bundle was packed without, Leans the bundles that must
 	// have been replayed at the site before.
@@ -69,6 +80,9 @@ type inspectedImage struct {
 	MediaType string   `json:"mediaType"`
 	Platforms []string `json:"platforms,omitempty"`
 	Sparse    bool     `json:"sparse,omitempty"`
+	// Part and AttachedTo are as in the plan.
+	Part       string `json:"part,omitempty"`
+	AttachedTo string `json:"attachedTo,omitempty"`
 	// Size is that of all blobs that the image needs, in bytes.
 	Size int64 `json:"size"`
 	// Volumes are the numbers of the volumes that hold them.
@@ -79,7 +93,12 @@ type inspectedImage struct {
 	Leans []string `json:"leans,omitempty"`
 }
 
-func runInspect(ctx context.Context, out *output, media []string) error {
+func (f *inspectFlags) run(ctx context.Context, media []string) error {
+	out := f.out
+	trust, err := f.trust.trust()
+	if err != nil {
+		return err
+	}
 	b, err := openMedia(media)
 	if err != nil {
 		return unfinishedStatus(out, err)
@@ -92,9 +111,12 @@ func runInspect(ctx context.Context, out *output, media []string) error {
 		return fmt.Errorf("no volume can be read: %w", b.Damage[0])
 	}
 	report := verify.Bundle(ctx, b.Bundle, verify.Options{Quick: true})
-	c, err := describeContents(ctx, b, report)
+	c, err := describeContents(ctx, b, report, trust)
 	if err != nil {
 		return err
+	}
+	if f.digest != "" {
+		return printDigest(out, c.Releases, f.digest)
 	}
 	for _, d := range c.Damage {
 		out.message("warning: %s", d)
@@ -109,7 +131,7 @@ func runInspect(ctx context.Context, out *output, media []string) error {
 	return nil
 }
 
-func describeContents(ctx context.Context, b *openBundle, report *verify.Report) (*contents, error) {
+func describeContents(ctx context.Context, b *openBundle, report *verify.Report, trust transfer.Trust) (*contents, error) {
 	plan := b.Prologue.Plan()
 	c := &contents{
 		Name: plan.Name, Bundle: string(b.BundleID), Plan: string(b.PlanID), Request: plan.Request, VolumeSize: plan.VolumeSize,
@@ -133,6 +155,9 @@ func describeContents(ctx context.Context, b *openBundle, report *verify.Report)
 	if err != nil {
 		return nil, err
 	}
+	if c.Releases, err = describeReleases(plan, needs, trust); err != nil {
+		return nil, err
+	}
 	for _, f := range report.Findings {
 		c.Damage = append(c.Damage, (&bundle.DamageError{File: f.Volume, Medium: f.Medium, Offset: f.Offset, Err: errors.New(f.Problem)}).Error())
 	}
@@ -150,7 +175,7 @@ func describeContents(ctx context.Context, b *openBundle, report *verify.Report)
 		inspected := inspectedImage{
 			Reference: image.Reference, Digest: string(image.Root.Digest), MediaType: image.Root.MediaType,
 			Platforms: image.Platforms, Sparse: image.Sparse, Size: needs[i].Bytes, Volumes: needs[i].Volumes,
-			Leans: leansOf(b.Prologue, image),
+			Leans: leansOf(b.Prologue, image), Part: image.Part, AttachedTo: image.AttachedTo,
 		}
 		if i < len(report.Images) {
 			inspected.Lacks = report.Images[i].Lacks
@@ -231,8 +256,19 @@ func (c *contents) print(out *output, b *openBundle, report *verify.Report) {
 	for _, u := range c.Unfinished {
 		out.printf("unfinished: %s\n", unfinishedText(u))
 	}
-	for _, image := range c.Images {
-		image.print(out)
+	for i := range c.Releases {
+		c.Releases[i].print(out)
+	}
+	parts := 0
+	for i := range c.Images {
+		if image := &c.Images[i]; image.Part == bundle.PartComponent || image.AttachedTo != "" {
+			parts++
+			continue
+		}
+		c.Images[i].print(out)
+	}
+	if parts > 0 {
+		out.printf("\nand %s that are components of releases, or attached: --json lists them\n", count(parts, "image"))
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -21,10 +20,6 @@ type packFlags struct {
 	out        *output
 	dirs       []string
 	name       string
-	imagesFile []string
-	platforms  []string
-	sparse     bool
-	foreign    bool
 	have       []string
 	topUp      string
 	dryRun     bool
@@ -33,10 +28,11 @@ type packFlags struct {
 	only       volumeNumbers
 	span       bool
 	keepGoing  bool
-	skip       bool
 	readBack   bool
 	volumeSize byteSize
 	buffer     byteSize
+	selectionFlags
+	site siteFlags // of a dry run
 
 	flags *pflag.FlagSet
 }
@@ -47,7 +43,8 @@ func packCommand() command {
 		about: "REF is an image in a registry, REPOSITORY:TAG, REPOSITORY@DIGEST or both, with or\n" +
 			"without docker:// before it; or one in an OCI image layout, oci:DIR:NAME, with\n" +
 			"=REPOSITORY:TAG behind it unless NAME is a full reference. All platforms are packed\n" +
-			"unless --platform chooses.\n\n" +
+			"unless --platform chooses. --release REF takes an OpenShift release with all of its\n" +
+			"components and its signatures; --release-channel finds releases in an update graph.\n\n" +
 			"The same command again goes on where an interrupted one stopped: what is whole on the\n" +
 			"media is kept, and tags are not resolved again. With --plan no REF is named, only\n" +
 			"oci:DIR for the local sources that the plan needs.",
@@ -66,15 +63,12 @@ func packCommand() command {
 			flags.BoolVar(&f.span, "span", false, "fill the medium in one drive, then ask for the next")
 			flags.BoolVar(&f.readBack, "read-back", false, "read each volume from its medium before it counts")
 			flags.BoolVar(&f.keepGoing, "keep-going", false, "leave out what cannot be transferred, record it, and end with status 4")
-			flags.BoolVar(&f.skip, "skip-missing", false, "leave out what the source does not have, record it, and end with status 4")
 			flags.StringArrayVar(&f.have, "have", nil, "leave out the blobs that the site has by `FILE`, a receipt or inventory.json; may be repeated")
 			flags.StringVar(&f.topUp, "top-up", "", "pack only what is lacking by `FILE`, a receipt or inventory.json; no REF is named")
 			flags.StringVar(&f.name, "name", "", "`NAME` that the files begin with (default: from the first image)")
-			flags.StringArrayVar(&f.imagesFile, "images-file", nil, "`FILE` with one REF a line; # begins a comment")
-			flags.StringSliceVar(&f.platforms, "platform", nil, "keep only `OS/ARCH[/VARIANT]` of each image; may be repeated")
-			flags.BoolVar(&f.sparse, "sparse", false, "with --platform, keep the index although children are left out")
-			flags.BoolVar(&f.foreign, "foreign", false, "fetch foreign layers from their URLs instead of refusing them")
 			flags.Var(&f.buffer, "buffer", "bytes that may wait between registry and volume")
+			f.selectionFlags.add(flags)
+			f.site.add(flags, "with --dry-run, ")
 			f.remote.add(flags)
 			f.out = p.output(flags)
 			return f.run
@@ -82,10 +76,9 @@ func packCommand() command {
 	}
 }
 
-var platformPattern = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`)
-
 // saidByPlan are the flags that mean nothing where a plan decides.
-var saidByPlan = []string{"volume-size", "name", "images-file", "platform", "sparse", "foreign", "have", "top-up", "skip-missing"}
+var saidByPlan = []string{"volume-size", "name", "images-file", "platform", "sparse", "foreign", "have", "top-up", "skip-missing", "no-attachments",
+	"mapping", "release", "release-channel", "from-version", "to-version", "arch", "graph", "all-versions"}
 
 func (f *packFlags) check(references []string) error {
 	if f.plan != "" {
@@ -98,19 +91,12 @@ func (f *packFlags) check(references []string) error {
 		if i := slices.IndexFunc(references, isRemote); i >= 0 {
 			return usagef("%s: with --plan only local sources are named, oci:DIR: the plan says which images", references[i])
 		}
-	} else if f.topUp == "" && len(references) == 0 && len(f.imagesFile) == 0 {
+	} else if f.topUp == "" && len(references) == 0 && !f.selectionFlags.names() {
 		return usagef("no image named")
 	}
-	for _, p := range f.platforms {
-		if !platformPattern.MatchString(p) {
-			return usagef("--platform %q is not OS/ARCH[/VARIANT]", p)
-		}
-	}
 	switch {
-	case f.topUp != "" && (len(f.imagesFile) > 0 || slices.ContainsFunc(references, isRemote)):
+	case f.topUp != "" && (f.selectionFlags.names() || slices.ContainsFunc(references, isRemote)):
 		return usagef("--top-up says which images: name none but local ones, oci:DIR:NAME")
-	case f.sparse && len(f.platforms) == 0:
-		return usagef("--sparse means nothing without --platform")
 	case f.planOut != "" && !f.dryRun:
 		return usagef("--plan-out means nothing without --dry-run: pack writes the plan beside the volumes")
 	case f.span && len(f.dirs) != 1:
@@ -123,10 +109,21 @@ func (f *packFlags) check(references []string) error {
 			return usagef("--name: %w", err)
 		}
 	}
+	if err := f.selectionFlags.check(references); err != nil {
+		return err
+	}
+	if f.site.dir != "" && !f.dryRun {
+		return usagef("--resources means nothing without --dry-run: unpack and copy write them, and satchel resources")
+	}
+	if err := f.site.check(f.site.dir != ""); err != nil {
+		return err
+	}
 	return f.remote.check(references)
 }
 
-func isRemote(reference string) bool { return !strings.HasPrefix(reference, "oci:") }
+func isRemote(reference string) bool {
+	return !strings.HasPrefix(reference, "oci:") && !strings.HasPrefix(reference, fileTransport)
+}
 
 func (f *packFlags) run(ctx context.Context, references []string) error {
 	if err := f.check(references); err != nil {
@@ -134,7 +131,7 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 	}
 	wanted := &wantedImages{}
 	defer wanted.close()
-	if err := f.nameImages(wanted, references); err != nil {
+	if err := f.nameSources(ctx, wanted, references); err != nil {
 		return err
 	}
 	media := &outputMedia{out: f.out}
@@ -162,31 +159,26 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 				return fmt.Errorf("--plan-out: %w", err)
 			}
 		}
+		if err := f.site.write(f.out, planned.prologue); err != nil {
+			return err
+		}
 		return showPlan(f.out, planned.prologue)
 	}
 	return f.write(ctx, media, planned)
 }
 
-// nameImages reads the REFs of the command line and of files.
-func (f *packFlags) nameImages(wanted *wantedImages, references []string) error {
+// nameSources reads what is wanted or, with a plan, where local blobs are.
+func (f *packFlags) nameSources(ctx context.Context, wanted *wantedImages, references []string) error {
+	if f.plan == "" {
+		return f.nameImages(ctx, f.out, wanted, references)
+	}
+	if err := wanted.openTree(f.fromDir); err != nil {
+		return err
+	}
 	for _, s := range references {
-		if f.plan != "" {
-			if err := wanted.addSource(s); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := wanted.add(s); err != nil {
+		if err := wanted.addSource(s); err != nil {
 			return err
 		}
-	}
-	for _, name := range f.imagesFile {
-		if err := wanted.addFile(name); err != nil {
-			return err
-		}
-	}
-	if len(wanted.images) == 0 && len(f.imagesFile) > 0 {
-		return usagef("no image named: %s names none", f.imagesFile[0])
 	}
 	return nil
 }

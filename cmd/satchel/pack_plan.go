@@ -41,11 +41,14 @@ func (f *packFlags) choosePlan(ctx context.Context, client *registry.Client, wan
 		if err != nil {
 			return nil, err
 		}
+		sources := wanted.sources(client)
+		if err := f.release.pin(ctx, sources, wanted, plan); err != nil {
+			return nil, fmt.Errorf("%s holds %s: %w", m.Name, plan.Name, err)
+		}
 		if err := f.sameSettings(plan, wanted, haves); err != nil {
 			return nil, fmt.Errorf("%s holds %s: %w", m.Name, plan.Name, err)
 		}
 		f.out.message("going on with %s, which was begun on %s", plan.Name, m.Name)
-		sources := wanted.sources(client)
 		f.sayMoved(ctx, sources, plan)
 		return f.existingPlan(ctx, sources, plan, contents)
 	}
@@ -109,30 +112,17 @@ func (f *packFlags) sayMoved(ctx context.Context, sources transfer.Sources, plan
 
 // newPlan reads the manifests and places everything.
 func (f *packFlags) newPlan(ctx context.Context, sources transfer.Sources, wanted *wantedImages, haves *haves) (*planned, error) {
-	if haves.topUp != nil {
-		f.out.message("reading the manifests of what %s lacks", haves.topUp.Name())
-	} else {
-		f.out.message("reading the manifests of %s", count(len(wanted.images), "image"))
-	}
-	selection, err := f.choose(ctx, sources, wanted, haves)
+	selection, err := f.choose(ctx, f.out, sources, wanted, haves)
 	if err != nil {
 		return nil, err
 	}
-	for _, image := range selection.Images {
-		if len(f.platforms) > 0 && len(image.Platforms) == 0 {
-			f.out.message("warning: %s is no index, and is packed whatever its platform is", image.Reference)
-		}
+	f.saySelection(f.out, &selection)
+	nameSelection(&selection, f.name)
+	plan, prologue, err := bundle.NewPlan(selection, f.volumeSize.bytes)
+	if err != nil {
+		return nil, err
 	}
-	for _, m := range selection.Missing {
-		f.out.message("warning: left out, since the source does not have it: %s %s: %s", m.Image, m.Digest, m.Reason)
-	}
-	if f.name != "" {
-		selection.Name = f.name
-	} else if selection.Name == "" {
-		selection.Name = bundle.NameFrom(selection.Images[0].Reference)
-	}
-	_, prologue, err := bundle.NewPlan(selection, f.volumeSize.bytes)
-	return &planned{prologue, sources}, err
+	return &planned{prologue, sources}, sayReleases(f.out, plan)
 }
 
 // haves are the files of --have and --top-up.
@@ -204,6 +194,12 @@ func (f *packFlags) sameSettings(plan *bundle.Plan, wanted *wantedImages, haves 
 			differ("--foreign", f.foreign, r.Foreign)
 		}
 	}
+	if f.noAttachments != r.NoAttachments {
+		differ("--no-attachments", f.noAttachments, r.NoAttachments)
+	}
+	if f.release.request() != r.Channel {
+		differ("--release-channel", f.release.request(), r.Channel)
+	}
 	if !slices.Equal(haves.digests(), r.Have) {
 		others = append(others, "--have with other files")
 	}
@@ -230,12 +226,14 @@ func otherImage(plan *bundle.Plan, wanted *wantedImages) string {
 	}
 	there := make([]string, 0, len(plan.Images))
 	for _, image := range plan.Images {
-		there = append(there, image.Reference)
-		delete(skipped, image.Reference)
+		if image.AttachedTo == "" {
+			there = append(there, image.Reference)
+			delete(skipped, image.Reference)
+		}
 	}
 	var here []string
 	seen := make(map[string]bool)
-	for _, w := range wanted.images {
+	for _, w := range wanted.all() {
 		if name := w.Name.String(); !seen[name] && !skipped[name] {
 			seen[name] = true
 			here = append(here, name)
@@ -258,7 +256,7 @@ func otherImage(plan *bundle.Plan, wanted *wantedImages) string {
 // wanted now: a medium must not decide that, unless --plan says so.
 func otherOrigin(plan *bundle.Plan, wanted *wantedImages) string {
 	named := make(map[string]bool)
-	for _, w := range wanted.images {
+	for _, w := range wanted.all() {
 		named[w.Name.Repository] = true
 	}
 	for _, m := range plan.Manifests {
@@ -282,16 +280,4 @@ func (h *haves) digests() []digest.Digest {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
-}
-
-// choose reads the manifests of the images that are named, or of those that lack
-// something by --top-up.
-func (f *packFlags) choose(ctx context.Context, sources transfer.Sources, wanted *wantedImages, haves *haves) (bundle.Selection, error) {
-	o := transfer.SelectOptions{
-		Platforms: f.platforms, Sparse: f.sparse, Foreign: f.foreign, Have: haves.have, SkipMissing: f.skip,
-	}
-	if haves.topUp != nil {
-		return transfer.SelectTopUp(ctx, sources, haves.topUp, wanted.images, o)
-	}
-	return transfer.Select(ctx, sources, wanted.images, o)
 }

@@ -17,8 +17,7 @@ type passes struct {
 	flags  *unpackFlags
 	plan   *bundle.Plan
 	target transfer.Target
-	// to is empty for targets that hold full names.
-	to string
+	trust  transfer.Trust
 	// medium is what is there now. Between two media it is closed.
 	medium  *openBundle
 	receipt *transfer.Receipt // of all passes up to now
@@ -34,7 +33,7 @@ func (p *passes) run(ctx context.Context, media []string) error {
 	for i := range p.plan.Blobs {
 		total += p.plan.Blobs[i].Size
 	}
-	out.message("unpacking %s, %s, %s, to %s", p.plan.Name, count(len(p.plan.Images), "image"), human(total), p.flags.to)
+	out.message("unpacking %s, %s, %s, to %s", p.plan.Name, count(len(p.plan.Images), "image"), human(total), p.flags.site.to)
 	if missing := p.medium.Missing(); len(missing) > 0 && !p.flags.span {
 		out.message("%s of %d not here: images that need more than what is here and what the registry has are left out",
 			volumeList(missing), p.plan.Volumes)
@@ -91,24 +90,31 @@ func (p *passes) pass(ctx context.Context, volume func(context.Context, int) (*b
 	}
 	out.start("unpacking", total)
 	defer out.stop()
+	names := p.flags.site.names()
 	receipt, err := transfer.Unpack(ctx, p.medium.Bundle, p.target, transfer.UnpackOptions{
-		To: p.to, Naming: transfer.Naming(p.flags.naming), Jobs: p.flags.remote.jobs, Sequential: p.flags.media == "sequential",
+		To: names.To, Naming: names.Naming, ReleaseRepository: names.ReleaseRepository, Trust: p.trust,
+		Jobs: p.flags.remote.jobs, Sequential: p.flags.media == "sequential",
 		KeepGoing: p.flags.keepGoing, Earlier: p.receipt, Volume: volume,
-		Progress: func(e transfer.Event) {
-			switch e.Kind {
-			case transfer.BytesMoved, transfer.BytesSkipped:
-				out.add(e.Bytes)
-			case transfer.ImageComplete:
-				out.message("%s is there", e.Destination)
-			case transfer.ImageReplaced:
-				out.message("%s named %s before, and is replaced", e.Destination, e.Digest)
-			}
-		},
+		Progress: unpackProgress(out),
 	})
 	if receipt != nil {
 		p.receipt = receipt
 	}
 	return err
+}
+
+// unpackProgress turns events of a replay into progress and messages.
+func unpackProgress(out *output) func(transfer.Event) {
+	return func(e transfer.Event) {
+		switch e.Kind {
+		case transfer.BytesMoved, transfer.BytesSkipped:
+			out.add(e.Bytes)
+		case transfer.ImageComplete:
+			out.message("%s is there", e.Destination)
+		case transfer.ImageReplaced:
+			out.message("%s named %s before, and is replaced", e.Destination, e.Digest)
+		}
+	}
 }
 
 // note notes which volumes are there now.

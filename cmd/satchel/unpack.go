@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"satchel/bundle"
-	"satchel/oci"
 	"satchel/transfer"
 )
 
@@ -21,8 +20,8 @@ type unpackFlags struct {
 	remote      remoteFlags
 	out         *output
 	stdin       *os.File // where another medium is asked for
-	to          string
-	naming      string
+	site        siteFlags
+	trust       trustFlags
 	media       string
 	receipt     string
 	dryRun      bool
@@ -41,14 +40,14 @@ func unpackCommand() command {
 			"next run with the next medium goes on. With --span, it is asked for in the same run.",
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
 			f := &unpackFlags{stdin: os.Stdin}
-			flags.StringVar(&f.to, "to", "", "`REGISTRY[/PREFIX]` to push to, or oci:DIR for an OCI image layout")
-			flags.StringVar(&f.naming, "naming", "path", "`NAMES` at the site: path (the source's repository path) or host (with its host before it)")
+			f.site.add(flags, "")
 			flags.StringVar(&f.media, "media", "parallel", "`WAY` to read media: parallel, or sequential for discs and rotating disks")
 			flags.BoolVar(&f.span, "span", false, "one drive, the one directory named: ask there for one medium after another")
 			flags.BoolVar(&f.verifyFirst, "verify-first", false, "read all of the media before the first push; damage then stops it, unless --keep-going")
 			flags.BoolVar(&f.keepGoing, "keep-going", false, "go on with the other images when one cannot be pushed, or needs what is not at the site")
 			flags.BoolVar(&f.dryRun, "dry-run", false, "show source=destination for each image, and push nothing; does not probe the registry")
 			flags.StringVar(&f.receipt, "receipt", "", "write what was done to `FILE`, as JSON, also when it was interrupted")
+			f.trust.add(flags)
 			f.remote.add(flags)
 			f.out = p.output(flags)
 			return f.run
@@ -58,10 +57,6 @@ func unpackCommand() command {
 
 func (f *unpackFlags) check(media []string) error {
 	switch {
-	case f.to == "":
-		return usagef("--to is missing: name the registry")
-	case f.naming != string(transfer.NamingPath) && f.naming != string(transfer.NamingHost):
-		return usagef("--naming %q is neither path nor host", f.naming)
 	case f.media != "parallel" && f.media != "sequential":
 		return usagef("--media %q is neither parallel nor sequential", f.media)
 	case f.span && len(media) != 1:
@@ -69,18 +64,8 @@ func (f *unpackFlags) check(media []string) error {
 	case f.span && f.dryRun:
 		return usagef("--span means nothing with --dry-run: what is to be pushed stands on every medium")
 	}
-	if strings.Contains(f.to, "@") {
-		return usagef("--to has an @: credentials do not belong there, name them with --authfile")
-	}
-	f.to = strings.TrimSuffix(strings.TrimPrefix(f.to, "docker://"), "/")
-	if f.to == "oci:" {
-		return usagef("--to oci: names no directory")
-	}
-	if !strings.HasPrefix(f.to, "oci:") {
-		host, _, _ := strings.Cut(f.to, "/")
-		if oci.CheckRepository(f.to+"/x") != nil || !strings.ContainsAny(host, ".:[") && host != "localhost" {
-			return usagef("--to %s is not HOST[:PORT] or HOST[:PORT]/PREFIX, the prefix in lower case, without http:// before it", f.to)
-		}
+	if err := f.site.check(true); err != nil {
+		return err
 	}
 	return f.remote.check(media)
 }
@@ -93,13 +78,13 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 	if err != nil {
 		return err
 	}
-	p := &passes{flags: f, medium: b, plan: b.Prologue.Plan(), to: f.to, seen: make(map[int]bool)}
+	p := &passes{flags: f, medium: b, plan: b.Prologue.Plan(), seen: make(map[int]bool)}
 	defer func() { p.medium.Close() }()
-	if strings.HasPrefix(f.to, "oci:") {
-		p.to = ""
+	if p.trust, err = f.trust.trust(); err != nil {
+		return err
 	}
 	if f.dryRun {
-		return f.show(b.Bundle, p.to)
+		return f.show(b.Prologue, b.Missing())
 	}
 	if f.receipt != "" {
 		// Better now than when all is pushed.
@@ -116,6 +101,12 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 	}
 	p.target = target
 	err = p.run(ctx, media)
+	prologue := p.medium.Prologue
+	if err == nil {
+		// What is written for the site speaks of all images; those that are not
+		// there yet come with the next run.
+		err = f.site.write(f.out, prologue)
+	}
 	err = errors.Join(err, done(), f.writeReceipt(p.receipt))
 	if err != nil {
 		return err
@@ -141,11 +132,15 @@ func (f *unpackFlags) open(media []string) (*openBundle, error) {
 	return b, nil
 }
 
-// show prints what would be pushed where.
-func (f *unpackFlags) show(b *bundle.Bundle, to string) error {
-	plan := b.Prologue.Plan()
-	destinations, err := transfer.Destinations(plan, to, transfer.Naming(f.naming))
+// show prints what would be pushed where; missing are the numbers of the volumes
+// that are not there.
+func (f *unpackFlags) show(prologue *bundle.Prologue, missing []int) error {
+	plan := prologue.Plan()
+	destinations, err := transfer.Destinations(plan, f.site.names())
 	if err != nil {
+		return err
+	}
+	if err := f.site.write(f.out, prologue); err != nil {
 		return err
 	}
 	type mapping struct {
@@ -155,11 +150,14 @@ func (f *unpackFlags) show(b *bundle.Bundle, to string) error {
 	var mappings []mapping
 	sparse := false
 	for i, d := range destinations {
-		f.out.printf("%s=%s\n", plan.Images[i].Reference, d)
-		mappings = append(mappings, mapping{plan.Images[i].Reference, d.String()})
+		for _, tag := range d.Tags {
+			to := d.Repository + ":" + tag
+			f.out.printf("%s=%s\n", plan.Images[i].Reference, to)
+			mappings = append(mappings, mapping{plan.Images[i].Reference, to})
+		}
 		sparse = sparse || plan.Images[i].Sparse
 	}
-	if missing := b.Missing(); len(missing) > 0 {
+	if len(missing) > 0 {
 		f.out.message("%s of %d not here: images that need more than what is here and what the registry has will be left out",
 			volumeList(missing), plan.Volumes)
 	}
@@ -211,7 +209,7 @@ func (f *unpackFlags) conclude(receipt *transfer.Receipt, plan *bundle.Plan) err
 	}
 	c := receipt.Blobs
 	f.out.printf("%d of %d images are at %s: %d blobs pushed (%s), %d were there, %d mounted, %d copied\n",
-		there, len(receipt.Images)+absent, f.to, c.Pushed, human(c.PushedBytes), c.Present, c.Mounted, c.Copied)
+		there, len(receipt.Images)+absent, f.site.to, c.Pushed, human(c.PushedBytes), c.Present, c.Mounted, c.Copied)
 	if err := f.out.json(receipt); err != nil {
 		return err
 	}
@@ -267,7 +265,7 @@ func (f *unpackFlags) advise(receipt *transfer.Receipt) {
 
 // target opens what --to names. done closes it.
 func (f *unpackFlags) target() (transfer.Target, func() error, error) {
-	if dir, ok := strings.CutPrefix(f.to, "oci:"); ok {
+	if dir, ok := strings.CutPrefix(f.site.to, "oci:"); ok {
 		t, err := newLayoutTarget(dir)
 		if err != nil {
 			return nil, nil, err

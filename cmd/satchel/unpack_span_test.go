@@ -108,8 +108,8 @@ func TestUnpackSpan(t *testing.T) {
 		prompts := newPrompts()
 		receipt := filepath.Join(t.TempDir(), "receipt.json")
 		f := &unpackFlags{
-			out: &output{stdout: prompts, stderr: prompts, quiet: true}, stdin: stdin, to: s.site.Host() + "/mirror",
-			naming: "path", media: "parallel", receipt: receipt, span: true, verifyFirst: true, remote: remoteFlags{jobs: 4, retries: 0},
+			out: &output{stdout: prompts, stderr: prompts, quiet: true}, stdin: stdin, site: siteFlags{to: s.site.Host() + "/mirror", naming: "path", mirrorSet: "idms"},
+			media: "parallel", receipt: receipt, span: true, verifyFirst: true, remote: remoteFlags{jobs: 4, retries: 0},
 		}
 		done := make(chan error, 1)
 		go func() { done <- f.run(t.Context(), []string{s.drive}) }()

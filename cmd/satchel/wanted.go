@@ -9,35 +9,53 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"satchel/bundle"
 	"satchel/oci"
 	"satchel/oci/layout"
+	"satchel/oci/ocdir"
 	"satchel/oci/registry"
 	"satchel/transfer"
 )
 
 // wantedImages reads what people name on the command line and in files.
 type wantedImages struct {
-	images  []transfer.Wanted
-	layouts map[string]*layout.Layout
+	images   []transfer.Wanted
+	releases []transfer.Wanted
+	// components are the images of releases that were read to be compared with a
+	// plan.
+	components []transfer.Wanted
+	// layouts are the local sources by label, in the order of labels.
+	layouts map[string]transfer.Layout
+	order   []string
 	labels  map[string]string // of layouts, by directory
+	tree    *ocdir.Tree       // of --from-dir
+	closers []io.Closer
 }
 
 func (w *wantedImages) close() {
-	for _, l := range w.layouts {
-		l.Close() // opened for reading
+	for _, c := range w.closers {
+		c.Close() // opened for reading
 	}
+}
+
+// all are the images that a plan of what is wanted has, in its order.
+func (w *wantedImages) all() []transfer.Wanted { return slices.Concat(w.components, w.images) }
+
+// addLocal adds a local source.
+func (w *wantedImages) addLocal(label string, source transfer.Layout) {
+	if w.layouts == nil {
+		w.layouts = make(map[string]transfer.Layout)
+	}
+	w.layouts[label] = source
+	w.order = append(w.order, label)
 }
 
 // sources returns the layouts as package transfer takes them.
 func (w *wantedImages) sources(client *registry.Client) transfer.Sources {
-	s := transfer.Sources{Registry: client, Layouts: make(map[string]transfer.Layout)}
-	for label, l := range w.layouts {
-		s.Layouts[label] = l
-	}
-	return s
+	return transfer.Sources{Registry: client, Referrers: client, Layouts: w.layouts}
 }
 
 // addFile reads a file with one reference a line; empty lines and what follows a
@@ -75,6 +93,9 @@ func (w *wantedImages) addFile(name string) error {
 func (w *wantedImages) add(s string) error {
 	if spec, ok := strings.CutPrefix(s, "oci:"); ok {
 		return w.addLayout(spec)
+	}
+	if strings.HasPrefix(s, fileTransport) {
+		return w.addTagged(s)
 	}
 	ref, err := registry.ParseReference(s)
 	if err != nil {
@@ -120,15 +141,14 @@ func (w *wantedImages) open(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("layout %s: %w", dir, err)
 	}
-	if w.layouts == nil {
-		w.layouts, w.labels = make(map[string]*layout.Layout), make(map[string]string)
+	if w.labels == nil {
+		w.labels = make(map[string]string)
 	}
-	label := layoutLabel(len(w.layouts) + 1)
-	w.layouts[label], w.labels[absolute] = l, label
+	label := fmt.Sprintf("oci-layout-%d", len(w.labels)+1)
+	w.addLocal(label, l)
+	w.closers, w.labels[absolute] = append(w.closers, l), label
 	return label, nil
 }
-
-func layoutLabel(n int) string { return fmt.Sprintf("oci-layout-%d", n) }
 
 // addSource reads oci:DIR, a place where local blobs of a plan may be.
 func (w *wantedImages) addSource(s string) error {
@@ -144,10 +164,10 @@ func (w *wantedImages) addSource(s string) error {
 // it has from a local source, by a label of then, is looked for by its digest in
 // all layouts that are named now.
 func (w *wantedImages) sourcesForPlan(client *registry.Client, plan *bundle.Plan) transfer.Sources {
-	s := transfer.Sources{Registry: client, Layouts: make(map[string]transfer.Layout)}
-	var layouts []*layout.Layout
-	for n := range len(w.layouts) {
-		layouts = append(layouts, w.layouts[layoutLabel(n+1)])
+	s := transfer.Sources{Registry: client, Referrers: client, Layouts: make(map[string]transfer.Layout)}
+	var layouts []transfer.Layout
+	for _, label := range w.order {
+		layouts = append(layouts, w.layouts[label])
 	}
 	add := func(o bundle.Origin) {
 		if o.Local != "" {
@@ -166,7 +186,7 @@ func (w *wantedImages) sourcesForPlan(client *registry.Client, plan *bundle.Plan
 // planSource is a local source of a plan: all layouts, asked in turn.
 type planSource struct {
 	label   string
-	layouts []*layout.Layout
+	layouts []transfer.Layout
 }
 
 // Resolve implements [transfer.Layout]. With a plan, nothing is resolved.
@@ -176,7 +196,7 @@ func (p *planSource) Resolve(_ context.Context, name string) (oci.Descriptor, er
 
 // Manifest implements [transfer.Layout].
 func (p *planSource) Manifest(ctx context.Context, d oci.Descriptor) (content []byte, err error) {
-	err = p.first(d, func(l *layout.Layout) error {
+	err = p.first(d, func(l transfer.Layout) error {
 		content, err = l.Manifest(ctx, d)
 		return err
 	})
@@ -185,7 +205,7 @@ func (p *planSource) Manifest(ctx context.Context, d oci.Descriptor) (content []
 
 // Blob implements [transfer.Layout].
 func (p *planSource) Blob(ctx context.Context, d oci.Descriptor, offset, length int64) (r io.ReadCloser, ranged bool, err error) {
-	err = p.first(d, func(l *layout.Layout) error {
+	err = p.first(d, func(l transfer.Layout) error {
 		r, ranged, err = l.Blob(ctx, d, offset, length)
 		return err
 	})
@@ -194,7 +214,7 @@ func (p *planSource) Blob(ctx context.Context, d oci.Descriptor, offset, length 
 
 // first asks the layouts until one has d. A broken copy in one of them says more
 // than its absence from the others.
-func (p *planSource) first(d oci.Descriptor, ask func(*layout.Layout) error) error {
+func (p *planSource) first(d oci.Descriptor, ask func(transfer.Layout) error) error {
 	var broken error
 	for _, l := range p.layouts {
 		err := ask(l)

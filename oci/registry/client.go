@@ -85,6 +85,8 @@ type Client struct {
 	outside    *http.Client // for foreign layers; made at the first
 	creds      map[string]types.DockerAuthConfig
 	worked     map[string]*endpoint // by repository: the source that answered
+	// noReferrers are the repositories that have no referrers API.
+	noReferrers map[string]bool
 }
 
 // New reads registries.conf, and fails for files that options name and that are
@@ -96,7 +98,7 @@ func New(o Options) (*Client, error) {
 		limits: defaultLimits(), log: o.Log, sleep: sleep, now: time.Now,
 		hosts:  make(map[hostKey]*host),
 		creds:  make(map[string]types.DockerAuthConfig),
-		worked: make(map[string]*endpoint),
+		worked: make(map[string]*endpoint), noReferrers: make(map[string]bool),
 	}
 	if c.userAgent == "" {
 		c.userAgent = defaultUserAgent

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"satchel/bundle"
+	"satchel/oci/registry"
+	"satchel/oci/release"
+	"satchel/oci/release/graph"
+	"satchel/oci/release/signature"
+	"satchel/transfer"
+)
+
+// releaseFlags name OpenShift releases and say which are trusted.
+type releaseFlags struct {
+	references  []string
+	channel     string
+	from, to    string
+	arch        string
+	graph       string
+	allVersions bool
+	stores      []string
+	trust       trustFlags
+}
+
+func (f *releaseFlags) add(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.references, "release", nil, "an OpenShift release, `REF` of its release image; may be repeated")
+	flags.StringVar(&f.channel, "release-channel", "", "releases of an update `CHANNEL`, as in stable-4.16: its latest, or those from --from-version to --to-version")
+	flags.StringVar(&f.from, "from-version", "", "with --release-channel, the `VERSION` that runs at the site")
+	flags.StringVar(&f.to, "to-version", "", "with --release-channel, the `VERSION` to update to (default: the latest)")
+	flags.StringVar(&f.arch, "arch", "amd64", "with --release-channel, the architecture: amd64, arm64, ppc64le, s390x or multi")
+	flags.StringVar(&f.graph, "graph", graph.DefaultURL, "with --release-channel, the update graph, `URL|FILE`")
+	flags.BoolVar(&f.allVersions, "all-versions", false, "with --release-channel, all versions between and not only the shortest path")
+	flags.StringArrayVar(&f.stores, "signature-store", nil, "look for signatures of releases in `URL|DIR` too")
+	f.trust.add(flags)
+}
+
+// trustFlags say which signatures of releases count.
+type trustFlags struct {
+	keys          []string
+	allowUnsigned bool
+}
+
+func (f *trustFlags) add(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.keys, "release-key", nil, "trust the OpenPGP public keys in `FILE` beside Red Hat's")
+	flags.BoolVar(&f.allowUnsigned, "allow-unsigned-release", false, "take releases without a valid signature, and say so everywhere")
+}
+
+// trust reads the keys.
+func (f *trustFlags) trust() (transfer.Trust, error) {
+	t := transfer.Trust{AllowUnsigned: f.allowUnsigned}
+	for _, name := range f.keys {
+		data, err := readBounded(name)
+		if err != nil {
+			return t, fmt.Errorf("--release-key: %w", err)
+		}
+		k, err := signature.ParseKeyring(name, data)
+		if err != nil {
+			return t, fmt.Errorf("--release-key %s: %w", name, err)
+		}
+		t.Keys = append(t.Keys, k)
+	}
+	return t, nil
+}
+
+func (f *releaseFlags) names() bool { return len(f.references) > 0 || f.channel != "" }
+
+func (f *releaseFlags) check() error {
+	if f.channel == "" && (f.from != "" || f.to != "" || f.allVersions) {
+		return usagef("--from-version, --to-version and --all-versions mean nothing without --release-channel")
+	}
+	if f.allVersions && f.from == "" {
+		return usagef("--all-versions needs --from-version: the versions from there on are taken")
+	}
+	switch f.arch {
+	case "x86_64":
+		f.arch = "amd64"
+	case "aarch64":
+		f.arch = "arm64"
+	case "amd64", "arm64", "ppc64le", "s390x", "multi":
+	default:
+		return usagef("--arch %q is not amd64, arm64, ppc64le, s390x or multi", f.arch)
+	}
+	return nil
+}
+
+// request says in one line how releases are found in a graph; empty when they are
+// not.
+func (f *releaseFlags) request() string {
+	if f.channel == "" {
+		return ""
+	}
+	s := f.channel + " " + f.arch
+	if f.from != "" {
+		s += " from " + f.from
+	}
+	if f.to != "" {
+		s += " to " + f.to
+	}
+	if f.allVersions {
+		s += " all"
+	}
+	return s
+}
+
+// nameReleases notes which releases are wanted by name; those of a channel are
+// found when the plan is made.
+func (f *releaseFlags) nameReleases(_ context.Context, _ *output, wanted *wantedImages) error {
+	for _, s := range f.references {
+		if err := wanted.addRelease(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read finds the releases of the channel, and reads all.
+func (f *releaseFlags) read(ctx context.Context, out *output, sources transfer.Sources, wanted *wantedImages) ([]*transfer.Release, error) {
+	if f.channel != "" {
+		if err := f.findInChannel(ctx, out, wanted); err != nil {
+			return nil, err
+		}
+	}
+	if len(wanted.releases) == 0 {
+		return nil, nil
+	}
+	o, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	if wanted.tree != nil {
+		o.Stores = append(o.Stores, wanted.treeStore())
+	}
+	out.message("reading %s and the signatures", count(len(wanted.releases), "release"))
+	return transfer.ReadReleases(ctx, sources, wanted.releases, o)
+}
+
+// pin reads the releases that a plan has, to see whether they are what is wanted:
+// what the plan says of them stands on a medium.
+func (f *releaseFlags) pin(ctx context.Context, sources transfer.Sources, wanted *wantedImages, plan *bundle.Plan) error {
+	if f.request() != plan.Request.Channel {
+		return nil // which is refused anyway
+	}
+	if f.channel != "" {
+		for _, reference := range plan.Request.Releases {
+			if err := wanted.addRelease(reference); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range wanted.releases {
+		w := &wanted.releases[i]
+		k := slices.IndexFunc(plan.Images, func(image bundle.Image) bool { return image.Reference == w.Name.String() })
+		if k >= 0 && w.Root == "" {
+			w.Root = plan.Images[k].Root.Digest
+		}
+	}
+	if len(wanted.releases) == 0 {
+		return nil
+	}
+	// Signatures were verified when the plan was made; here only names count.
+	releases, err := transfer.ReadReleases(ctx, sources, wanted.releases, transfer.ReleaseOptions{Trust: transfer.Trust{AllowUnsigned: true}})
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnpinned, err)
+	}
+	for _, r := range releases {
+		wanted.components = append(wanted.components, r.Images...)
+	}
+	return nil
+}
+
+// errUnpinned says that the releases of a plan cannot be compared with those that
+// are wanted.
+var errUnpinned = errors.New("the releases of the plan cannot be read again")
+
+// httpClient is for update graphs and signature stores.
+func httpClient() *http.Client { return &http.Client{Timeout: 5 * time.Minute} }
+
+func (f *releaseFlags) options() (o transfer.ReleaseOptions, err error) {
+	if o.Trust, err = f.trust.trust(); err != nil {
+		return o, err
+	}
+	client := httpClient()
+	o.Open = func(url string) signature.Store {
+		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
+			return nil // no payload says what is read on this machine
+		}
+		return signature.NewHTTPStore(url, client)
+	}
+	for _, name := range f.stores {
+		if strings.Contains(name, "://") {
+			o.Stores = append(o.Stores, signature.NewHTTPStore(name, client))
+			continue
+		}
+		root, err := os.OpenRoot(name)
+		if err != nil {
+			return o, fmt.Errorf("--signature-store: %w", err)
+		}
+		o.Stores = append(o.Stores, signature.NewDirStore(root))
+	}
+	return o, nil
+}
+
+// findInChannel resolves versions to digests.
+func (f *releaseFlags) findInChannel(ctx context.Context, out *output, wanted *wantedImages) error {
+	data, err := f.readGraph(ctx)
+	if err != nil {
+		return fmt.Errorf("update graph of %s: %w", f.channel, err)
+	}
+	g, err := graph.Parse(data)
+	if err != nil {
+		return fmt.Errorf("update graph of %s: %w", f.channel, err)
+	}
+	nodes, err := f.chooseVersions(out, g)
+	if err != nil {
+		return fmt.Errorf("channel %s, %s: %w", f.channel, f.arch, err)
+	}
+	var versions []string
+	for _, node := range nodes {
+		ref, err := registry.ParseReference(node.Payload)
+		if err != nil || ref.Digest == "" {
+			return fmt.Errorf("channel %s: version %s: payload %q is no reference by digest", f.channel, node.Version, node.Payload)
+		}
+		wanted.releases = append(wanted.releases, transfer.Wanted{Name: ref, Root: ref.Digest})
+		versions = append(versions, node.Version)
+	}
+	out.message("channel %s, %s: %s", f.channel, f.arch, strings.Join(versions, ", "))
+	return nil
+}
+
+func (f *releaseFlags) readGraph(ctx context.Context) ([]byte, error) {
+	if strings.HasPrefix(f.graph, "http://") || strings.HasPrefix(f.graph, "https://") {
+		return graph.Fetch(ctx, httpClient(), f.graph, f.channel, f.arch)
+	}
+	return readBounded(f.graph)
+}
+
+// chooseVersions returns the releases to carry: what runs at the site is not among
+// them, unless it is all that is asked for.
+func (f *releaseFlags) chooseVersions(out *output, g *graph.Graph) ([]graph.Node, error) {
+	to := f.to
+	if to == "" {
+		latest, ok := g.Latest()
+		if !ok {
+			return nil, errors.New("the graph has no version")
+		}
+		to = latest.Version
+	}
+	if f.from == "" {
+		node, err := g.Node(to)
+		return []graph.Node{node}, err
+	}
+	if f.allVersions {
+		return g.Between(f.from, to)
+	}
+	steps, err := g.Path(f.from, to)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []graph.Node
+	for _, step := range steps {
+		nodes = append(nodes, step.Node)
+		for _, risk := range step.Conditional {
+			out.message("warning: the update to %s has a known risk, %s: %s %s", step.Node.Version, risk.Name, risk.Message, risk.URL)
+		}
+	}
+	return nodes, nil
+}
+
+// sayReleases says what a plan holds of releases, and what is to be minded.
+func sayReleases(out *output, plan *bundle.Plan) error {
+	releases, err := transfer.Releases(plan)
+	if err != nil {
+		return err
+	}
+	for _, r := range releases {
+		out.message("release %s: %s", release.Tag(r.Payload.Version, r.Architecture), count(len(r.Payload.Components), "component"))
+		if r.Unsigned != "" {
+			out.message("warning: release %s has no valid signature: %s", r.Reference, r.Unsigned)
+		}
+		if r.LacksSigstore(plan) {
+			out.message("warning: clusters from 4.21 on refuse release images without a sigstore signature, and %s has none at its source", r.Reference)
+		}
+	}
+	return nil
+}
+
+// nameSelection names a bundle: as asked, or after its first release or image.
+func nameSelection(selection *bundle.Selection, name string) {
+	switch {
+	case name != "":
+		selection.Name = name
+	case selection.Name == "":
+		selection.Name = bundle.NameFrom(selection.Images[0].Reference)
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"satchel/transfer"
+)
+
+// resourcesFlags are the flags of satchel resources.
+type resourcesFlags struct {
+	out   *output
+	site  siteFlags
+	trust trustFlags
+}
+
+func resourcesCommand() command {
+	return command{
+		name: "resources", arguments: "MEDIA... --to REGISTRY[/PREFIX] -o DIR", summary: "write what the cluster must apply",
+		about: "Writes, for what the bundle in the directories holds, the mirror sets, the signatures\n" +
+			"of releases, the parts of install-config.yaml, mapping.txt, registries.conf and a README.md\n" +
+			"with the commands in their order. One volume is enough, and no registry is asked. Name\n" +
+			"--to, --naming and --release-repository as for unpack.",
+		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
+			f := &resourcesFlags{}
+			flags.StringVar(&f.site.to, "to", "", "`REGISTRY[/PREFIX]` into which the bundle is unpacked")
+			flags.StringVarP(&f.site.dir, "output", "o", "", "`DIR` for the files; it is made when missing")
+			f.site.addNames(flags)
+			f.site.addKinds(flags)
+			f.trust.add(flags)
+			f.out = p.output(flags)
+			return f.run
+		},
+	}
+}
+
+func (f *resourcesFlags) run(_ context.Context, media []string) error {
+	if f.site.dir == "" {
+		return usagef("-o is missing: name a directory for the files")
+	}
+	if err := f.site.check(true); err != nil {
+		return err
+	}
+	if strings.HasPrefix(f.site.to, "oci:") {
+		return usagef("--to %s: no cluster pulls from a layout", f.site.to)
+	}
+	trust, err := f.trust.trust()
+	if err != nil {
+		return err
+	}
+	b, err := openMedia(media)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	for _, d := range b.Damage {
+		f.out.message("warning: %v", d)
+	}
+	if b.Prologue == nil {
+		return fmt.Errorf("no volume can be read: %w", b.Damage[0])
+	}
+	releases, err := transfer.Releases(b.Prologue.Plan())
+	if err != nil {
+		return err
+	}
+	for _, r := range releases {
+		if _, err := r.Verify(trust); err != nil {
+			return err
+		}
+	}
+	return f.site.write(f.out, b.Prologue)
+}

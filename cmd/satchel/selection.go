@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"satchel/bundle"
+	"satchel/oci/release"
+	"satchel/transfer"
+)
+
+// selectionFlags say which images are wanted, and what of them; they are those of
+// pack and of copy.
+type selectionFlags struct {
+	imagesFile    []string
+	mappings      []string
+	fromDir       string
+	platforms     []string
+	sparse        bool
+	foreign       bool
+	skip          bool
+	noAttachments bool
+	release       releaseFlags
+}
+
+func (f *selectionFlags) add(flags *pflag.FlagSet) {
+	f.release.add(flags)
+	flags.StringArrayVar(&f.imagesFile, "images-file", nil, "`FILE` with one REF a line; # begins a comment")
+	flags.StringArrayVar(&f.mappings, "mapping", nil, "`FILE` with SRC=DST lines as for oc image mirror -f: DST is kept for the site")
+	flags.StringVar(&f.fromDir, "from-dir", "", "`DIR` that oc mirrored to, for REFs that begin with file://")
+	flags.StringSliceVar(&f.platforms, "platform", nil, "keep only `OS/ARCH[/VARIANT]` of each image; may be repeated")
+	flags.BoolVar(&f.sparse, "sparse", false, "with --platform, keep the index although children are left out")
+	flags.BoolVar(&f.foreign, "foreign", false, "fetch foreign layers from their URLs instead of refusing them")
+	flags.BoolVar(&f.noAttachments, "no-attachments", false, "leave out signatures, SBOMs and whatever else is attached to images")
+	flags.BoolVar(&f.skip, "skip-missing", false, "leave out what the source does not have, record it, and end with status 4")
+}
+
+var platformPattern = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`)
+
+// names reports whether the flags name any image.
+func (f *selectionFlags) names() bool {
+	return len(f.imagesFile) > 0 || len(f.mappings) > 0 || f.release.names()
+}
+
+func (f *selectionFlags) check(references []string) error {
+	for _, p := range f.platforms {
+		if !platformPattern.MatchString(p) {
+			return usagef("--platform %q is not OS/ARCH[/VARIANT]", p)
+		}
+	}
+	if f.sparse && len(f.platforms) == 0 {
+		return usagef("--sparse means nothing without --platform")
+	}
+	tree := slices.ContainsFunc(references, func(s string) bool { return strings.HasPrefix(s, fileTransport) })
+	if tree && f.fromDir == "" {
+		return usagef("file:// is read from the directory that oc mirrored to: name it with --from-dir")
+	}
+	return f.release.check()
+}
+
+// nameImages reads the REFs of the command line and of files.
+func (f *selectionFlags) nameImages(ctx context.Context, out *output, wanted *wantedImages, references []string) error {
+	if err := wanted.openTree(f.fromDir); err != nil {
+		return err
+	}
+	if err := f.release.nameReleases(ctx, out, wanted); err != nil {
+		return err
+	}
+	for _, s := range references {
+		if err := wanted.add(s); err != nil {
+			return err
+		}
+	}
+	for _, name := range f.imagesFile {
+		if err := wanted.addFile(name); err != nil {
+			return err
+		}
+	}
+	for _, name := range f.mappings {
+		if err := wanted.addMapping(name); err != nil {
+			return err
+		}
+	}
+	if len(wanted.images)+len(wanted.releases) == 0 && len(f.imagesFile) > 0 {
+		return usagef("no image named: %s names none", f.imagesFile[0])
+	}
+	return wanted.findReleases(ctx, out)
+}
+
+// choose reads what is wanted: releases, and then the manifests of all images.
+func (f *selectionFlags) choose(ctx context.Context, out *output, sources transfer.Sources, wanted *wantedImages, haves *haves) (bundle.Selection, error) {
+	o := transfer.SelectOptions{
+		Platforms: f.platforms, Sparse: f.sparse, Foreign: f.foreign, Have: haves.have, SkipMissing: f.skip,
+		NoAttachments: f.noAttachments, Channel: f.release.request(),
+	}
+	var err error
+	if o.Releases, err = f.release.read(ctx, out, sources, wanted); err != nil {
+		return bundle.Selection{}, err
+	}
+	wanted.dropParts(o.Releases)
+	if haves.topUp != nil {
+		out.message("reading the manifests of what %s lacks", haves.topUp.Name())
+		return transfer.SelectTopUp(ctx, sources, haves.topUp, wanted.images, o)
+	}
+	images := len(wanted.images)
+	for _, r := range o.Releases {
+		images += len(r.Images)
+	}
+	out.message("reading the manifests of %s", count(images, "image"))
+	selection, err := transfer.Select(ctx, sources, wanted.images, o)
+	if len(o.Releases) > 0 {
+		selection.Name = releasesName(o.Releases)
+	}
+	return selection, err
+}
+
+// releasesName makes a bundle's name of the first and the last release in it.
+func releasesName(releases []*transfer.Release) string {
+	first, last := releases[0], releases[len(releases)-1]
+	name := "openshift-"
+	if first.Payload.Version != last.Payload.Version {
+		name += first.Payload.Version + "-"
+	}
+	return bundle.NameFrom(name + release.Tag(last.Payload.Version, last.Architecture))
+}
+
+// saySelection says what people should know of a selection before it is moved.
+func (f *selectionFlags) saySelection(out *output, selection *bundle.Selection) {
+	attached := 0
+	for _, image := range selection.Images {
+		if image.AttachedTo != "" {
+			attached++
+			continue
+		}
+		if len(f.platforms) > 0 && len(image.Platforms) == 0 {
+			out.message("warning: %s is no index, and is packed whatever its platform is", image.Reference)
+		}
+	}
+	if attached > 0 {
+		out.message("%s attached to them: they travel along", countIs(attached, "signature or other content"))
+	}
+	for _, m := range selection.Missing {
+		out.message("warning: left out, since the source does not have it: %s %s: %s", m.Image, m.Digest, m.Reason)
+	}
+}
+
+// countIs renders a number before a verb: "1 thing is", "2 things are".
+func countIs(n int, what string) string {
+	if n == 1 {
+		return fmt.Sprintf("1 %s is", what)
+	}
+	return fmt.Sprintf("%d %ss are", n, what)
+}

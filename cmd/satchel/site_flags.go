@@ -1,0 +1,192 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"satchel/bundle"
+	"satchel/oci"
+	"satchel/transfer"
+	"satchel/transfer/site"
+)
+
+// siteFlags say where images are at the site and which configuration is written
+// for it.
+type siteFlags struct {
+	to                string
+	naming            string
+	releaseRepository string
+	dir               string
+	mirrorSet         string
+	alsoMirror        []string
+}
+
+// add declares the flags; when is put before what they do.
+func (f *siteFlags) add(flags *pflag.FlagSet, when string) {
+	if when != "" {
+		flags.StringVar(&f.to, "to", "", when+"the `REGISTRY[/PREFIX]` for which --resources is written")
+	} else {
+		flags.StringVar(&f.to, "to", "", "`REGISTRY[/PREFIX]` to push to, or oci:DIR for an OCI image layout")
+	}
+	f.addNames(flags)
+	flags.StringVar(&f.dir, "resources", "", when+"write mirror sets, signatures and what else the cluster needs into `DIR`")
+	f.addKinds(flags)
+}
+
+func (f *siteFlags) addNames(flags *pflag.FlagSet) {
+	flags.StringVar(&f.naming, "naming", "path", "`NAMES` at the site: path (the source's repository path) or host (with its host before it)")
+	flags.StringVar(&f.releaseRepository, "release-repository", "", "put releases into the one repository `PATH` below the prefix, as oc adm release mirror does")
+}
+
+func (f *siteFlags) addKinds(flags *pflag.FlagSet) {
+	flags.StringVar(&f.mirrorSet, "mirror-set", "idms", "`KIND` of mirror sets: idms, icsp (for clusters up to 4.12) or both")
+	flags.StringArrayVar(&f.alsoMirror, "also-mirror", nil, "name `REGISTRY[/PREFIX]` as a further mirror of everything; may be repeated")
+}
+
+var releaseRepositoryPattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+
+// check normalises the flags; needed says that a registry must be named.
+func (f *siteFlags) check(needed bool) error {
+	switch {
+	case f.to == "" && needed:
+		return usagef("--to is missing: name the registry")
+	case f.naming != string(transfer.NamingPath) && f.naming != string(transfer.NamingHost):
+		return usagef("--naming %q is neither path nor host", f.naming)
+	case f.releaseRepository != "" && !releaseRepositoryPattern.MatchString(f.releaseRepository):
+		return usagef("--release-repository %s is not a path in lower case, without registry, tag and digest", f.releaseRepository)
+	case f.mirrorSet != "idms" && f.mirrorSet != "icsp" && f.mirrorSet != "both":
+		return usagef("--mirror-set %q is not idms, icsp or both", f.mirrorSet)
+	}
+	if f.to != "" {
+		to, err := checkPrefix("--to", f.to)
+		if err != nil {
+			return err
+		}
+		f.to = to
+	}
+	if f.dir != "" && strings.HasPrefix(f.to, "oci:") {
+		return usagef("--resources means nothing with a layout: no cluster pulls from it")
+	}
+	for i, mirror := range f.alsoMirror {
+		prefix, err := checkPrefix("--also-mirror", mirror)
+		if err != nil {
+			return err
+		}
+		f.alsoMirror[i] = prefix
+	}
+	return nil
+}
+
+// checkPrefix refuses what is not REGISTRY[/PREFIX] or oci:DIR.
+func checkPrefix(flag, to string) (string, error) {
+	if strings.Contains(to, "@") {
+		return "", usagef("%s has an @: credentials do not belong there, name them with --authfile", flag)
+	}
+	to = strings.TrimSuffix(strings.TrimPrefix(to, "docker://"), "/")
+	if to == "oci:" {
+		return "", usagef("%s oci: names no directory", flag)
+	}
+	if strings.HasPrefix(to, "oci:") {
+		return to, nil
+	}
+	host, _, _ := strings.Cut(to, "/")
+	if oci.CheckRepository(to+"/x") != nil || !strings.ContainsAny(host, ".:[") && host != "localhost" {
+		return "", usagef("%s %s is not HOST[:PORT] or HOST[:PORT]/PREFIX, the prefix in lower case, without http:// before it", flag, to)
+	}
+	return to, nil
+}
+
+// names are as package transfer takes them.
+func (f *siteFlags) names() transfer.Names {
+	n := transfer.Names{To: f.to, Naming: transfer.Naming(f.naming), ReleaseRepository: f.releaseRepository}
+	if strings.HasPrefix(f.to, "oci:") {
+		n.To = "" // a layout has full names
+	}
+	return n
+}
+
+// write renders the site's configuration for a plan, if it was asked for.
+func (f *siteFlags) write(out *output, prologue *bundle.Prologue) error {
+	if f.dir == "" {
+		return nil
+	}
+	b, err := siteBundle(prologue.Plan(), f.names())
+	if err != nil {
+		return err
+	}
+	kinds := map[string]site.MirrorSets{"idms": site.IDMS, "icsp": site.ICSP, "both": site.Both}
+	files, err := site.Render(b, site.Options{MirrorSets: kinds[f.mirrorSet], AlsoMirror: f.alsoMirror})
+	if err != nil {
+		return fmt.Errorf("resources: %w", err)
+	}
+	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+		return fmt.Errorf("resources: %w", err)
+	}
+	for _, file := range files {
+		if err := writeResult(filepath.Join(f.dir, file.Name), file.Content); err != nil {
+			return fmt.Errorf("resources: %w", err)
+		}
+	}
+	out.message("%s for the site: begin with %s", count(len(files), "file"), filepath.Join(f.dir, "README.md"))
+	return nil
+}
+
+// siteBundle says of a plan what its images are at the site.
+func siteBundle(plan *bundle.Plan, names transfer.Names) (site.Bundle, error) {
+	b := site.Bundle{Name: plan.Name, To: names.To}
+	destinations, err := transfer.Destinations(plan, names)
+	if err != nil {
+		return b, err
+	}
+	byReference := make(map[string]transfer.Destination, len(plan.Images))
+	var components string // the repository of components
+	for i, image := range plan.Images {
+		ref, err := oci.SplitReference(image.Reference)
+		if err != nil {
+			return b, err
+		}
+		byReference[image.Reference] = destinations[i]
+		if image.Part == bundle.PartComponent {
+			components = destinations[i].Repository
+		}
+		b.Images = append(b.Images, site.Image{
+			Source: ref, Digest: image.Root.Digest, Repository: destinations[i].Repository, Tags: destinations[i].Tags,
+			Attachment: image.AttachedTo != "", Release: image.Part != "",
+		})
+	}
+	releases, err := transfer.Releases(plan)
+	if err != nil {
+		return b, err
+	}
+	for _, r := range releases {
+		ref, err := oci.SplitReference(r.Reference)
+		if err != nil {
+			return b, err
+		}
+		to := byReference[r.Reference]
+		b.Releases = append(b.Releases, site.Release{
+			Source: ref, Digest: r.Digest, Version: r.Payload.Version, Architecture: r.Architecture,
+			Repository: to.Repository, Tag: to.Tags[0], Payload: r.Payload, ComponentRepository: components,
+			Signatures: siteSignatures(r), Unsigned: r.Unsigned,
+		})
+	}
+	return b, nil
+}
+
+// siteSignatures groups signatures by what they sign.
+func siteSignatures(r *transfer.PlannedRelease) []site.Signature {
+	var all []site.Signature
+	for _, s := range r.Signatures {
+		if n := len(all); n > 0 && all[n-1].Digest == s.Digest {
+			all[n-1].Raw = append(all[n-1].Raw, s.Raw)
+			continue
+		}
+		all = append(all, site.Signature{Digest: s.Digest, Raw: [][]byte{s.Raw}})
+	}
+	return all
+}

@@ -1,0 +1,278 @@
+package site
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/blang/semver/v4"
+
+	"satchel/oci"
+)
+
+//go:embed readme.md.tmpl
+var readmeTemplate string
+
+// readmeValues are what the template asks for.
+type readmeValues struct {
+	Bundle, To                     string
+	Host, HostName, CertificateKey string
+	AlsoHosts                      []string
+	Files                          []readmeFileLine
+	Releases                       []readmeRelease
+	Versions                       []string // of releases, each once
+	MustGather, ToolImages         []readmeImage
+	Tools                          string // image for oc debug
+
+	// What is among the files.
+	SignatureFiles                        []string
+	DigestMirrors, TagMirrors, Policy     bool
+	InstallParts, ClusterMirrors, Both    bool
+	HostMirrors                           bool
+	MappingFile, MirrorSetFile            string
+	ResourceName, KindsOnCluster          string
+	Excluded, TagsWithoutMirror           []string
+	UnknownOrigin                         []string
+	Try                                   string
+	DigestMirrorsFile, TagMirrorsFile     string
+	PolicyFile, RegistriesFile, OlderFile string
+	DigestSourcesFile, ContentSourcesFile string
+}
+
+type readmeFileLine struct{ Name, About string }
+
+type readmeImage struct{ Label, Name, Image string }
+
+// readmeRelease is one release with the values for its commands.
+type readmeRelease struct {
+	Release
+	Label      string // "4.12.0 (amd64)"
+	Key        string // "4.12.0-amd64", for names of files
+	Pullspec   string // at the site, by digest
+	Original   string // by digest, empty when it is not known
+	Extract    string // beginning of a command that reads the bundle
+	Previous   []string
+	NoSigstore bool
+}
+
+// readme writes README.md. Files are all the others. The procedure, its order
+// and the warnings are those of openshift/openshift-docs: "Updating a cluster in
+// a disconnected environment without the OpenShift Update Service", "Mirroring
+// images for a disconnected installation".
+func readme(b Bundle, o Options, digests, tags []entry, files []File) ([]byte, error) {
+	v := readmeValues{
+		Bundle: oneLine(b.Name), To: b.To, Host: host(b.To),
+		HostMirrors:       len(digests)+len(tags) != 0,
+		ResourceName:      resourceName(b.Name, 0),
+		DigestMirrorsFile: digestMirrorsFile, TagMirrorsFile: tagMirrorsFile, PolicyFile: policyFile,
+		RegistriesFile: registriesFile, OlderFile: olderFile,
+		DigestSourcesFile: digestSourcesFile, ContentSourcesFile: contentSourcesFile,
+	}
+	v.HostName = v.Host
+	if name, _, err := net.SplitHostPort(v.Host); err == nil {
+		v.HostName = name
+	}
+	// A colon is not valid in a key of a ConfigMap: openshift/api,
+	// config/v1/types_image.go.
+	v.CertificateKey = strings.Replace(v.Host, ":", "..", 1)
+	for _, also := range o.AlsoMirror {
+		if h := host(also); h != v.Host && !slices.Contains(v.AlsoHosts, h) {
+			v.AlsoHosts = append(v.AlsoHosts, h)
+		}
+	}
+	v.takeFiles(files)
+	v.takeMirrors(o.MirrorSets, digests, tags)
+	v.takeReleases(b)
+	for _, image := range b.Images {
+		if image.Attachment {
+			continue
+		}
+		if unknownOrigin(image.Source) {
+			v.UnknownOrigin = append(v.UnknownOrigin, image.Repository+"@"+string(image.Digest))
+		}
+	}
+	v.UnknownOrigin = slices.Compact(slices.Sorted(slices.Values(v.UnknownOrigin)))
+	v.Try = try(b, digests, tags)
+
+	t, err := template.New(readmeFile).Funcs(template.FuncMap{
+		"join": func(s []string) string { return strings.Join(s, ", ") },
+	}).Parse(readmeTemplate)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", readmeFile, err)
+	}
+	var text bytes.Buffer
+	if err := t.Execute(&text, v); err != nil {
+		return nil, fmt.Errorf("%s: %w", readmeFile, err)
+	}
+	return text.Bytes(), nil
+}
+
+func host(repository string) string {
+	return oci.Reference{Repository: repository}.Host()
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func (v *readmeValues) takeFiles(files []File) {
+	for _, f := range files {
+		about := ""
+		switch f.Name {
+		case digestMirrorsFile:
+			v.DigestMirrors = true
+			about = "mirrors for images by digest; clusters from 4.13 on"
+		case tagMirrorsFile:
+			v.TagMirrors = true
+			about = "mirrors for images by tag; clusters from 4.13 on"
+		case policyFile:
+			v.Policy = true
+			about = "mirrors for images by digest; clusters up to 4.12"
+		case digestSourcesFile:
+			v.InstallParts = true
+			about = "part of install-config.yaml; installers from 4.14 on"
+		case contentSourcesFile:
+			about = "part of install-config.yaml; installers up to 4.13"
+		case mappingFile:
+			v.MappingFile = mappingFile
+			about = "what lies where, a line for each image and tag"
+		case registriesFile:
+			about = "mirrors for hosts outside a cluster"
+		case olderFile:
+			about = "the same for older podman and skopeo"
+		default:
+			v.SignatureFiles = append(v.SignatureFiles, f.Name)
+			about = "signatures of a release, for the cluster"
+		}
+		v.Files = append(v.Files, readmeFileLine{f.Name, about})
+	}
+	slices.SortFunc(v.Files, func(x, y readmeFileLine) int { return strings.Compare(x.Name, y.Name) })
+	slices.Sort(v.SignatureFiles)
+	v.ClusterMirrors = v.DigestMirrors || v.TagMirrors || v.Policy
+	v.Both = v.Policy && (v.DigestMirrors || v.TagMirrors)
+	switch {
+	case v.DigestMirrors:
+		v.MirrorSetFile = digestMirrorsFile
+	case v.Policy:
+		v.MirrorSetFile = policyFile
+	}
+}
+
+func (v *readmeValues) takeMirrors(sets MirrorSets, digests, tags []entry) {
+	v.KindsOnCluster = "imagedigestmirrorsets,imagetagmirrorsets"
+	switch sets {
+	case ICSP:
+		v.KindsOnCluster = "imagecontentsourcepolicies"
+	case Both:
+		v.KindsOnCluster += ",imagecontentsourcepolicies"
+	}
+	if sets != IDMS {
+		for _, e := range tags {
+			v.TagsWithoutMirror = append(v.TagsWithoutMirror, "`"+e.Source+"`")
+		}
+	}
+	for _, e := range slices.Concat(digests, tags) {
+		for _, name := range append([]string{e.Source}, e.Mirrors...) {
+			if name = "`" + name + "`"; !inCluster.MatchString(strings.Trim(name, "`")) && !slices.Contains(v.Excluded, name) {
+				v.Excluded = append(v.Excluded, name)
+			}
+		}
+	}
+	slices.Sort(v.Excluded)
+}
+
+// sigstoreFrom is the version from which clusters demand a sigstore signature of
+// the release image: openshift/cluster-update-keys,
+// manifests.rhel/0000_90_openshift-cluster-image-policy.yaml.
+var sigstoreFrom = semver.MustParse("4.21.0-0")
+
+func (v *readmeValues) takeReleases(b Bundle) {
+	count := make(map[string]int)
+	for _, r := range b.Releases {
+		count[r.Version]++
+	}
+	for _, r := range b.Releases {
+		e := readmeRelease{
+			Release: r, Label: r.Version, Key: r.Version,
+			Pullspec: r.Repository + "@" + string(r.Digest),
+			Previous: r.Payload.Previous,
+			Extract:  "satchel extract MEDIA --release " + r.Version,
+		}
+		if r.Architecture != "" {
+			e.Label += " (" + r.Architecture + ")"
+			e.Key += "-" + r.Architecture
+		}
+		if count[r.Version] > 1 { // the version alone does not say which
+			e.Extract = "satchel extract docker://" + e.Pullspec
+			if v.MirrorSetFile != "" {
+				e.Extract += " --mirror-set-file " + v.MirrorSetFile
+			}
+		}
+		if !unknownOrigin(r.Source) {
+			e.Original = r.Source.Repository + "@" + string(r.Digest)
+		}
+		if e.Unsigned = oneLine(e.Unsigned); e.Unsigned == "" && !signed(r) {
+			e.Unsigned = "no signature of its digest is in the bundle"
+		}
+		e.NoSigstore = semver.MustParse(r.Version).GTE(sigstoreFrom) && !hasSigstore(b.Images, r)
+		v.Releases = append(v.Releases, e)
+		if !slices.Contains(v.Versions, r.Version) {
+			v.Versions = append(v.Versions, r.Version)
+		}
+		for _, name := range []string{"must-gather", "tools", "cli"} {
+			c, ok := r.Payload.Component(name)
+			if !ok {
+				continue
+			}
+			image := readmeImage{e.Label, name, r.ComponentRepository + "@" + string(c.Image.Digest)}
+			if name == "must-gather" {
+				v.MustGather = append(v.MustGather, image)
+				continue
+			}
+			v.ToolImages = append(v.ToolImages, image)
+			if name == "tools" {
+				v.Tools = image.Image
+			}
+		}
+	}
+}
+
+func signed(r Release) bool {
+	return slices.ContainsFunc(r.Signatures, func(s Signature) bool { return s.Digest == r.Digest && len(s.Raw) != 0 })
+}
+
+// hasSigstore looks for the tag sha256-<hex>.sig of a release image. For a list,
+// whose children are not known here, that of any image will do.
+func hasSigstore(images []Image, r Release) bool {
+	want := "sha256-" + r.Digest.Encoded() + ".sig"
+	return slices.ContainsFunc(images, func(image Image) bool {
+		return image.Attachment && image.Repository == r.Repository && slices.ContainsFunc(image.Tags, func(tag string) bool {
+			return tag == want || r.Architecture == "multi" && strings.HasSuffix(tag, ".sig")
+		})
+	})
+}
+
+// try is a command that shows whether the mirrors work.
+func try(b Bundle, digests, tags []entry) string {
+	mirrored := func(entries []entry, source oci.Reference) bool {
+		return slices.ContainsFunc(entries, func(e entry) bool { return e.Source == source.Repository })
+	}
+	for _, r := range b.Releases {
+		if mirrored(digests, r.Source) {
+			return "skopeo inspect --raw docker://" + r.Source.Repository + "@" + string(r.Digest)
+		}
+	}
+	for _, image := range b.Images {
+		if !image.Attachment && image.Source.Digest != "" && mirrored(digests, image.Source) {
+			return "skopeo inspect --raw docker://" + image.Source.Repository + "@" + string(image.Source.Digest)
+		}
+	}
+	for _, image := range b.Images {
+		if !image.Attachment && image.Source.Digest == "" && mirrored(tags, image.Source) {
+			return "skopeo inspect --raw docker://" + image.Source.String()
+		}
+	}
+	return ""
+}
