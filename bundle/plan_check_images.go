@@ -51,7 +51,7 @@ func (p *Plan) checkImages(manifests map[digest.Digest]Content) error {
 				return fmt.Errorf("image %s: platform %q", image.Reference, platform)
 			}
 		}
-		if err := checkDestinations(image.Destinations); err != nil {
+		if err := CheckDestinations(image.Destinations); err != nil {
 			return fmt.Errorf("image %s: %w", image.Reference, err)
 		}
 	}
@@ -65,8 +65,8 @@ func checkPart(part string) error {
 	return nil
 }
 
-// checkDestinations refuses what is not PATH:TAG, and several paths.
-func checkDestinations(destinations []string) error {
+// CheckDestinations refuses what cannot be [Image.Destinations].
+func CheckDestinations(destinations []string) error {
 	path, _, _ := strings.Cut(strings.Join(destinations[:min(1, len(destinations))], ""), ":")
 	for i, d := range destinations {
 		// Any host will do: the grammar of a path needs one before it.

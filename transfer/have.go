@@ -36,7 +36,7 @@ type Have struct {
 	foreign   bool // the inventory has foreign layers
 }
 
-type heldFrom struct{ reference, repository string }
+type heldFrom struct{ reference, repository, part string }
 
 type heldBlob struct {
 	image int
@@ -48,9 +48,14 @@ type hole struct {
 	reference, repository string
 	// root is empty when not even that is known.
 	root digest.Digest
-	// sparse and platforms are what an inventory says of the image.
+	// sparse, platforms and part are what an inventory says of the image.
 	sparse    bool
 	platforms []string
+	part      string
+	// tags, of the repository, are what a receipt says; destinations are made of
+	// them where they are not what the reference would give.
+	tags         []string
+	destinations []string
 	// known says that a receipt lists what the image lacks, in [Have.lacks];
 	// otherwise all of it has to be taken for lacking.
 	known bool
@@ -139,7 +144,7 @@ func (h *Have) Holder(c bundle.Content) (bundle.HeldImage, bool) {
 
 func (h *Have) held(from heldFrom) bundle.HeldImage {
 	held := h.of
-	held.Reference, held.Repository = from.reference, from.repository
+	held.Reference, held.Repository, held.Part = from.reference, from.repository, from.part
 	return held
 }
 
@@ -166,10 +171,10 @@ func (h *Have) readInventory(data []byte) error {
 				return fmt.Errorf("inventory: image %s: platform %q", image.Reference, platform)
 			}
 		}
-		h.images = append(h.images, heldFrom{reference: image.Reference})
+		h.images = append(h.images, heldFrom{reference: image.Reference, part: image.Part})
 		if image.Incomplete {
 			h.holes = append(h.holes, hole{
-				reference: image.Reference, root: image.Root.Digest, sparse: image.Sparse, platforms: image.Platforms,
+				reference: image.Reference, root: image.Root.Digest, sparse: image.Sparse, platforms: image.Platforms, part: image.Part,
 			})
 		}
 	}

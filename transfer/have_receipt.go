@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -21,8 +22,9 @@ type receivedImage struct {
 	Lacks       []struct {
 		Digest digest.Digest `json:"digest"`
 	} `json:"lacks"`
-	Reference string `json:"reference"`
-	State     string `json:"state"`
+	Reference string   `json:"reference"`
+	State     string   `json:"state"`
+	Tags      []string `json:"tags"`
 }
 
 // eachImage is called for one image of a list after the other: a list of lists
@@ -54,6 +56,7 @@ type received struct {
 	Name    string         `json:"name"`
 	Plan    digest.Digest  `json:"plan"`
 	Request bundle.Request `json:"request"`
+	To      string         `json:"to"`
 }
 
 // readReceipt takes of a receipt what the site has, and what it lacks.
@@ -79,6 +82,11 @@ func (h *Have) readReceipt(data []byte) error {
 	}
 	h.of = bundle.HeldImage{Bundle: r.Bundle, Name: r.Name, Plan: r.Plan}
 	h.request = &r.Request
+	for i := range h.holes {
+		if err := h.holes[i].place(r.To); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -112,7 +120,7 @@ func (h *Have) addReceived(image *receivedImage, named map[string]bool) error {
 	}
 	complete := image.State == ImagePushed || image.State == ImagePresent
 	if complete {
-		if err := h.addPrefixes(image.Blobs, heldFrom{image.Reference, to.Repository}); err != nil {
+		if err := h.addPrefixes(image.Blobs, heldFrom{reference: image.Reference, repository: to.Repository}); err != nil {
 			return fmt.Errorf("image %s: %w", image.Reference, err)
 		}
 	}
@@ -127,7 +135,32 @@ func (h *Have) addReceived(image *receivedImage, named map[string]bool) error {
 		known := len(image.Lacks) > 0 && image.State != ImageFailed
 		h.holes = append(h.holes, hole{
 			reference: image.Reference, repository: to.Repository, root: image.Digest, known: known,
+			tags: append([]string{to.Tag}, image.Tags...),
 		})
+	}
+	return nil
+}
+
+// place notes where the site has the image below the prefix, if that is not where
+// its reference would put it.
+func (h *hole) place(to string) error {
+	path, ok := strings.CutPrefix(h.repository, to+"/")
+	ref, err := oci.SplitReference(h.reference)
+	if err != nil || to == "" || !ok {
+		return err
+	}
+	tag := ref.Tag
+	if tag == "" {
+		tag = "digest-" + h.root.Encoded()
+	}
+	if path == ref.Path() && len(h.tags) == 1 && h.tags[0] == tag {
+		return nil
+	}
+	for _, tag := range h.tags {
+		h.destinations = append(h.destinations, path+":"+tag)
+	}
+	if err := bundle.CheckDestinations(h.destinations); err != nil {
+		return fmt.Errorf("image %s: %w", h.reference, err)
 	}
 	return nil
 }

@@ -218,7 +218,7 @@ func (m *merger) blobs(img *image) ([]bundle.Blob, error) {
 			if held, ok := m.holder(b.Content); ok {
 				b.Held = m.number(held)
 			} else if came[d.Digest] {
-				b.Held = m.number(m.topUp.held(heldFrom{img.hole.reference, img.hole.repository}))
+				b.Held = m.number(m.topUp.held(heldFrom{reference: img.hole.reference, repository: img.hole.repository}))
 			}
 			group = append(group, b)
 		}

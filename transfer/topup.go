@@ -39,6 +39,7 @@ func SelectTopUp(ctx context.Context, sources Sources, topUp *Have, local []Want
 	for _, w := range local {
 		named[w.Name.String()] = w
 	}
+	o.NoAttachments = true // those that were there are among the holes
 	var images []*image
 	for i := range topUp.holes {
 		h := &topUp.holes[i]
@@ -49,7 +50,7 @@ func SelectTopUp(ctx context.Context, sources Sources, topUp *Have, local []Want
 				return bundle.Selection{}, fmt.Errorf("top-up: %w", err)
 			}
 		}
-		w.Root = h.root
+		w.Root, w.Part, w.Destinations = h.root, h.part, h.destinations
 		images = append(images, newImage(w, h))
 	}
 	for _, w := range local {

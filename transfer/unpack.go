@@ -15,43 +15,6 @@ import (
 	"satchel/oci"
 )
 
-// Target is a registry at the site. Repositories are full names. All methods are
-// for concurrent use.
-type Target interface {
-	BlobTarget
-	ManifestTarget
-}
-
-// BlobTarget takes blobs.
-type BlobTarget interface {
-	HasBlob(ctx context.Context, repository string, d oci.Descriptor) (bool, error)
-	// PushBlob sends a blob. It calls open for every try, reads to the end and
-	// closes; an error of the reader comes back so that errors.As finds it, and
-	// nothing is committed then. Success means that the blob is there, not that
-	// this call brought it.
-	PushBlob(ctx context.Context, repository string, d oci.Descriptor, open func(context.Context) (io.ReadCloser, error)) error
-	// Mount makes a blob of one repository one of another. False: the registry
-	// does not do that.
-	Mount(ctx context.Context, repository, from string, d oci.Descriptor) (bool, error)
-	Ranger
-}
-
-// ManifestTarget takes manifests.
-type ManifestTarget interface {
-	// PushManifest sends a manifest under a tag, or by digest without one.
-	PushManifest(ctx context.Context, repository, tag string, d oci.Descriptor, content []byte) error
-	Resolve(ctx context.Context, ref oci.Reference) (oci.Descriptor, []byte, error)
-	DeleteManifest(ctx context.Context, repository string, d digest.Digest) error
-}
-
-// refusal is an error of a [Target] in which it answered; it says whether the
-// target looked at what it got and does not want it, rather than that something
-// failed.
-type refusal interface {
-	error
-	Refusal() bool
-}
-
 // UnpackOptions say where images go and how.
 type UnpackOptions struct {
 	// To, Naming and ReleaseRepository are as in [Names].
@@ -248,8 +211,11 @@ func (u *unpacker) run(ctx context.Context) error {
 		}
 		return err
 	}
+	var later attachments
 	complete := func(r *replay) {
-		images.Go(func() error { return stopOn(u.complete(ctx, r)) })
+		if !later.take(r) {
+			images.Go(func() error { return stopOn(u.complete(ctx, r)) })
+		}
 	}
 	for _, r := range u.images {
 		if r.waiting == 0 && !r.done && len(r.lacks) == 0 {
@@ -274,7 +240,29 @@ func (u *unpacker) run(ctx context.Context) error {
 		})
 	}
 	_, _ = blobs.Wait(), images.Wait() // the cause says more
+	for _, r := range later.ready {
+		images.Go(func() error { return stopOn(u.complete(ctx, r)) })
+	}
+	_ = images.Wait()
 	return context.Cause(ctx)
+}
+
+// attachments wait until the images to which they are attached are there: a
+// registry may say of what is attached to nothing that it does not know it.
+type attachments struct {
+	mu    sync.Mutex
+	ready []*replay
+}
+
+// take takes what is attached, once it is ready.
+func (a *attachments) take(r *replay) bool {
+	if r.image.AttachedTo == "" {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ready = append(a.ready, r)
+	return true
 }
 
 // giveUp spares the blobs of the images that the target does not take anyway. Those

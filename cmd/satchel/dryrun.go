@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"satchel/bundle"
+	"satchel/oci/release"
 	"satchel/transfer"
 )
 
@@ -25,6 +26,8 @@ type plannedBundle struct {
 	Name   string `json:"name"`
 	Plan   string `json:"plan"`
 	Images int    `json:"images"`
+	// Releases are those among them, with their components.
+	Releases []plannedRelease `json:"releases,omitempty"`
 	// Blobs are those in the volumes, each once, and Bytes are theirs; Shared is
 	// what packing each image by itself would add.
 	Blobs  int   `json:"blobs"`
@@ -38,6 +41,22 @@ type plannedBundle struct {
 	Held *heldBlobs `json:"held,omitempty"`
 	// Missing is what the source does not have and the bundle will lack.
 	Missing []bundle.Missing `json:"missing,omitempty"`
+}
+
+// plannedRelease is a release in the result of pack --dry-run.
+type plannedRelease struct {
+	Version    string `json:"version"`
+	Tag        string `json:"tag"`
+	Reference  string `json:"reference"`
+	Digest     string `json:"digest"`
+	Components int    `json:"components"`
+	// Images are fewer where components share one, and more with attachments.
+	Images int `json:"images"`
+	// Bytes are those of its blobs, Shared of those that another release of the
+	// bundle needs too.
+	Bytes    int64  `json:"bytes"`
+	Shared   int64  `json:"shared"`
+	Unsigned string `json:"unsigned,omitempty"`
 }
 
 // heldBlobs is what a bundle leaves out because the site has it.
@@ -61,9 +80,13 @@ func showPlan(out *output, prologue *bundle.Prologue) error {
 	if err != nil {
 		return err
 	}
-	out.printf("%-40s %16s %8s %16s\n", "volume", "bytes", "blobs", "images complete")
 	complete := 0
 	atMost := false
+	for _, r := range p.Releases {
+		out.printf("release %s: %s in %s, %s, of which other releases share %s\n",
+			r.Tag, count(r.Components, "component"), count(r.Images, "image"), human(r.Bytes), human(r.Shared))
+	}
+	out.printf("%-40s %16s %8s %16s\n", "volume", "bytes", "blobs", "images complete")
 	for _, v := range p.Volumes {
 		mark := ""
 		if v.AtMost {
@@ -131,6 +154,9 @@ func describe(prologue *bundle.Prologue) (*plannedBundle, error) {
 	if held.Blobs > 0 {
 		p.Held = &held
 	}
+	if err := p.addReleases(prologue); err != nil {
+		return nil, err
+	}
 	needs, err := transfer.Needs(prologue)
 	if err != nil {
 		return nil, err
@@ -146,6 +172,17 @@ func describe(prologue *bundle.Prologue) (*plannedBundle, error) {
 	}
 	p.Shared -= p.Bytes + held.Bytes
 	return p, nil
+}
+
+func (p *plannedBundle) addReleases(prologue *bundle.Prologue) error {
+	needs, err := transfer.ReleaseNeeds(prologue)
+	for _, n := range needs {
+		p.Releases = append(p.Releases, plannedRelease{
+			Version: n.Payload.Version, Tag: release.Tag(n.Payload.Version, n.Architecture), Reference: n.Reference, Digest: string(n.Digest),
+			Components: len(n.Payload.Components), Images: n.Images, Bytes: n.Bytes, Shared: n.Shared, Unsigned: n.Unsigned,
+		})
+	}
+	return err
 }
 
 // decimal groups digits: 4,294,967,295.

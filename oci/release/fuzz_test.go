@@ -74,7 +74,7 @@ func FuzzParseVerification(f *testing.F) {
 			}
 		}
 		b := newBlobs()
-		p, readErr := release.Read(t.Context(), b.open, b.image("{}", layer(t, payload(file{"release-manifests/x.yaml", string(text)})...)))
+		p, readErr := release.Read(t.Context(), b.open, b.image("{}", plain(t, payload(file{"release-manifests/x.yaml", string(text)})...)))
 		if readErr != nil {
 			t.Fatal(readErr)
 		}
@@ -86,7 +86,7 @@ func FuzzParseVerification(f *testing.F) {
 
 // FuzzRead has outside bytes as the topmost layer of an image, and as its config.
 func FuzzRead(f *testing.F) {
-	f.Add(unzip(f, layer(f, payload(file{"release-manifests/x.yaml", configMap(aKey, aStore)})...)), "{}")
+	f.Add(plain(f, payload(file{"release-manifests/x.yaml", configMap(aKey, aStore)})...), "{}")
 	f.Add(layer(f, payload()...), `{"architecture":"arm64","config":{"Labels":{"io.openshift.release":"4.18.1"}}}`)
 	f.Add(layer(f, file{"release-manifests/.wh.x", ""}), "")
 	whole := layer(f, payload()...)

@@ -80,6 +80,12 @@ func isManifest(name string) bool {
 // during visit only. What visit saw was verified when Manifests returns nil, and
 // must be thrown away otherwise. An error of visit is wrapped.
 func Manifests(ctx context.Context, open layers.Open, manifest *oci.Manifest, visit func(name string, content []byte) error) error {
+	return manifests(ctx, open, manifest, MaxFilesSize, visit)
+}
+
+// manifests is Manifests with a limit that tests can reach: that of all files
+// together, in bytes.
+func manifests(ctx context.Context, open layers.Open, manifest *oci.Manifest, limit int64, visit func(name string, content []byte) error) error {
 	if oci.IsIndex(manifest.MediaType) {
 		return errors.New("release-manifests are in the images of an index, not in the index")
 	}
@@ -88,7 +94,7 @@ func Manifests(ctx context.Context, open layers.Open, manifest *oci.Manifest, vi
 		if layer.MediaType != "" && !strings.Contains(layer.MediaType, "tar") {
 			continue
 		}
-		files := &files{seen: make(map[string]bool), visit: visit}
+		files := &files{seen: make(map[string]bool), visit: visit, limit: limit}
 		if err := layers.Walk(ctx, open, layer, files.entry); err != nil {
 			return err
 		}
@@ -112,7 +118,8 @@ type files struct {
 	visit  func(name string, content []byte) error
 	seen   map[string]bool
 	buffer bytes.Buffer
-	size   int64
+	// size is that of all files so far, of at most limit bytes.
+	size, limit int64
 	// any: the layer has files there, or takes some away; hidden: it takes
 	// away all of the layers below.
 	any, hidden bool
@@ -152,8 +159,8 @@ func (f *files) entry(e layers.Entry, r io.Reader) error {
 		return fmt.Errorf("name is longer than %d bytes: %w", MaxFileName, layers.ErrLimit)
 	case e.Size > maxSize(name):
 		return fmt.Errorf("%d bytes are more than %d: %w", e.Size, maxSize(name), layers.ErrLimit)
-	case e.Size > MaxFilesSize-f.size:
-		return fmt.Errorf("files of more than %d bytes: %w", MaxFilesSize, layers.ErrLimit)
+	case e.Size > f.limit-f.size:
+		return fmt.Errorf("files of more than %d bytes: %w", f.limit, layers.ErrLimit)
 	}
 	f.seen[name] = true
 	f.size += e.Size

@@ -76,8 +76,7 @@ const verificationText = "release.openshift.io/verification-config-map"
 // TestReadCompression has the layer as plain tar and as zstd, with media types
 // that say something else.
 func TestReadCompression(t *testing.T) {
-	zipped := layer(t, payload()...)
-	plain := unzip(t, zipped)
+	plain := plain(t, payload()...)
 	w, err := zstd.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +163,7 @@ func TestReadRefuses(t *testing.T) {
 		if err := w.WriteHeader(&h); err != nil {
 			t.Fatal(err)
 		}
-		return append(b.Bytes(), unzip(t, layer(t, payload()...))...)
+		return append(b.Bytes(), plain(t, payload()...)...)
 	}
 	for name, c := range map[string]struct {
 		layer []byte
@@ -193,17 +192,16 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// TestReadFilesTogether has more files than are taken together, each of them
-// small enough.
-func TestReadFilesTogether(t *testing.T) {
-	files := payload()
-	large := strings.Repeat("\n", release.MaxFile)
-	for i := range release.MaxFilesSize / release.MaxFile {
-		files = append(files, file{fmt.Sprintf("release-manifests/%d.txt", i), large})
-	}
+// TestFilesTogether has files that are each small enough.
+func TestFilesTogether(t *testing.T) {
 	b := newBlobs()
-	if _, err := release.Read(t.Context(), b.open, b.image("{}", layer(t, files...))); !errors.Is(err, layers.ErrLimit) {
-		t.Errorf("%v", err)
+	m := b.image("{}", layer(t, payload(file{"release-manifests/a", "12345"}, file{"release-manifests/b", "12345"})...))
+	size := int64(len(goodStream) + len(goodMetadata) + 10)
+	for limit, want := range map[int64]error{size: nil, size - 1: layers.ErrLimit} {
+		visit := func(string, []byte) error { return nil }
+		if err := release.ManifestsLimited(t.Context(), b.open, m, limit, visit); !errors.Is(err, want) {
+			t.Errorf("limit %d: %v", limit, err)
+		}
 	}
 }
 

@@ -86,7 +86,20 @@ func layer(t testing.TB, files ...file) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
-	w := tar.NewWriter(z)
+	if _, err := z.Write(plain(t, files...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// plain makes a tar.
+func plain(t testing.TB, files ...file) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
 	for _, f := range files {
 		h := &tar.Header{Name: f.name, Mode: 0o444, Size: int64(len(f.content)), Typeflag: tar.TypeReg}
 		if f.name[len(f.name)-1] == '/' {
@@ -99,22 +112,8 @@ func layer(t testing.TB, files ...file) []byte {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(w.Close(), z.Close()); err != nil {
+	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
-}
-
-// unzip is the tar in a layer.
-func unzip(t testing.TB, layer []byte) []byte {
-	t.Helper()
-	z, err := gzip.NewReader(bytes.NewReader(layer))
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return plain
 }

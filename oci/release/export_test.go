@@ -1,0 +1,4 @@
+package release
+
+// ManifestsLimited is Manifests with a limit that tests can reach.
+var ManifestsLimited = manifests
