@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"satchel/bundle"
-	"satchel/oci"
 )
 
 // UnpackOptions say where images go and how.
