@@ -42,6 +42,8 @@ func hintFor(err error) string {
 		return fmt.Sprintf("if %s is the fingerprint that its publisher states, name a file with that public key with --release-key", key.Fingerprint)
 	case errors.As(err, &trust):
 		return "do not use it unless you know why: --allow-unsigned-release takes it all the same; signatures that lie elsewhere are named with --signature-store where bundles are packed"
+	case errors.Is(err, errNoRelease):
+		return "satchel inspect lists what is inside; pack takes a release with --release"
 	case errors.Is(err, errUnpinned):
 		return "pack with --plan and the directory goes on by what is on the medium, and asks nothing else"
 	case errors.As(err, &prologue):

@@ -128,7 +128,7 @@ func printDigest(out *output, releases []inspectedRelease, version string) error
 	}
 	switch {
 	case len(there) == 0:
-		return fmt.Errorf("the bundle has no release")
+		return errNoRelease
 	case len(found) == 0:
 		return fmt.Errorf("release %s is not in the bundle, which has %s", version, strings.Join(there, ", "))
 	}

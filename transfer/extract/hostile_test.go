@@ -148,6 +148,25 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestLayerNotThere lacks a layer that a link leads to: that is not the same as
+// a program that the payload does not have.
+func TestLayerNotThere(t *testing.T) {
+	below := fixtures.GzipLayer(file("usr/share/openshift/mac/oc", "mac"))
+	r, images := newComponent(t, "cli-artifacts", below, fixtures.GzipLayer(link(pathOC, "nothing"), file("usr/share/openshift/windows/oc.exe", "w")))
+	source := &damaged{memory: images, of: below.Descriptor.Digest, err: fs.ErrNotExist}
+	for name, f := range map[string]func(Options) (*Result, error){
+		"command": func(o Options) (*Result, error) { return Command(t.Context(), source, r, "oc", "linux", "arm64", o) },
+		"tools":   func(o Options) (*Result, error) { return Tools(t.Context(), source, r, "*", "", o) },
+	} {
+		root, dir := newDir(t)
+		got, err := f(Options{Dir: root})
+		if !errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "none of the programs") || got == nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		checkFiles(t, dir, got)
+	}
+}
+
 func isMismatch(err error) bool {
 	var mismatch *oci.MismatchError
 	return errors.As(err, &mismatch)

@@ -209,7 +209,7 @@ func TestCredentialsRequests(t *testing.T) {
 	// A number must not take the name of another manifest.
 	r, images = newManifests(t, files[1], fixtures.File{Name: "02_two-1.yml", Content: []byte(aws)})
 	root, dir := newDir(t)
-	if _, err := CredentialsRequests(t.Context(), images, r, "aws", Options{Dir: root}); err == nil || len(list(t, dir)) > 0 {
+	if _, err := CredentialsRequests(t.Context(), images, r, "aws", Options{Dir: root}); err == nil || !strings.Contains(err.Error(), "twice") || len(list(t, dir)) > 0 {
 		t.Errorf("%v, %q", err, list(t, dir))
 	}
 }
@@ -265,8 +265,8 @@ func TestReal(t *testing.T) {
 	if len(kinds) != 51 {
 		t.Errorf("%d requests were found", len(kinds))
 	}
-	for cloud, kind := range providers() {
-		want := 0
+	for _, cloud := range []string{"aws", "nutanix"} {
+		want, kind := 0, providers()[cloud]
 		for _, found := range kinds {
 			if string(found[1])+"ProviderSpec" == kind {
 				want++

@@ -20,7 +20,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if s := readSimple(t, data); len(s.versions) <= 12 {
-			checkPaths(t, data)
+			checkPaths(t, data, 1)
 		}
 	})
 }

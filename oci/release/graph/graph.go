@@ -20,7 +20,7 @@ import (
 const (
 	MaxSize  = 16 << 20 // bytes of a graph
 	MaxNodes = 20_000
-	MaxEdges = 1_000_000 // conditional ones too
+	MaxEdges = 200_000 // of the conditional ones as well as of the others
 )
 
 // Node is a release.

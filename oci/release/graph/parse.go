@@ -9,6 +9,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/blang/semver/v4"
 )
@@ -23,6 +24,8 @@ var validPayload = regexp.MustCompile(`^[^\s@]+@sha256:[0-9a-f]{64}$`)
 // Parse reads a graph in the JSON of the update service, version 1 (a missing
 // version counts as 1). Keys that it does not know are passed over. What is there must be
 // right: versions distinct and semantic, payloads by digest, edges between nodes.
+// Only conditional edges may name versions that are no nodes; nobody can go there, and
+// clusters look only at those from their own version.
 // An edge that is listed as conditional and as unconditional is conditional, as
 // clusters have it (openshift/cluster-version-operator,
 // pkg/cincinnati/cincinnati.go); one that is listed under several lists of risks has them all.
@@ -95,6 +98,12 @@ func (doc *document) read(d *json.Decoder) error {
 		case "conditionalEdges":
 			err = list(d, func() error { return doc.readConditional(d) })
 		default:
+			// Clusters do not mind the case of a key, so it must not be passed over.
+			for _, known := range []string{"version", "nodes", "edges", "conditionalEdges"} {
+				if strings.EqualFold(key, known) {
+					return fmt.Errorf("key %q where %q belongs", key, known)
+				}
+			}
 			err = d.Decode(new(json.RawMessage))
 		}
 		if err != nil {
@@ -225,7 +234,7 @@ func build(doc *document) (*Graph, error) {
 		from, ok := g.index[e.from]
 		to, okTo := g.index[e.to]
 		if !ok || !okTo {
-			return nil, fmt.Errorf("conditional edge from %.80q to %.80q is not between two nodes", e.from, e.to)
+			continue
 		}
 		ends := [2]int{from, to}
 		if risks[ends] = join(risks[ends], e.risks); len(risks[ends]) > maxRisks {

@@ -12,8 +12,8 @@
 //
 // go-crypto reads the keys and checks signatures of version 4. Two things it
 // does not do, so this package does them: it has dropped signatures of version
-// 3, which gpg made for Red Hat until the middle of 2023 and with which all older
-// releases are signed; and its ReadMessage passes over what follows a message.
+// 3, with which Red Hat signed until August 2023, up to about 4.13.10
+// (openshift/oc-mirror, internal/pkg/release/signature.go); and its ReadMessage passes over what follows a message.
 // No packet.Config of go-crypto is involved. The real keys come with
 // self-signatures over SHA-1 in some files and over SHA-256 in others; keys are
 // accepted with both, because what makes a key trusted is its fingerprint, not

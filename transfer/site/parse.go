@@ -1,0 +1,110 @@
+package site
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"satchel/oci"
+)
+
+// MaxMirrorSets bounds a file of mirror sets in bytes.
+const MaxMirrorSets = 16 << 20
+
+// Redirects say where repositories are mirrored.
+type Redirects []Redirect
+
+// Redirect is one entry of a mirror set.
+type Redirect struct {
+	// Source is a repository or what begins its name, HOST[:PORT][/PATH], or
+	// *.HOST.
+	Source string
+	// Mirrors are tried in their order.
+	Mirrors []string
+}
+
+// ParseMirrorSets reads the entries of the ImageDigestMirrorSets,
+// ImageTagMirrorSets and ImageContentSourcePolicies in a YAML file of several
+// documents, or of lists as oc get -o yaml writes them, in their order. Documents
+// of other kinds are passed over; a file without any of these is an error.
+func ParseMirrorSets(data []byte) (Redirects, error) {
+	if len(data) > MaxMirrorSets {
+		return nil, fmt.Errorf("%d bytes are more than %d", len(data), MaxMirrorSets)
+	}
+	var all Redirects
+	found := false
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var doc mirrorSetDocument
+		err := documents.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range append(doc.Items, doc) {
+			switch one.Kind {
+			case "ImageDigestMirrorSet", "ImageTagMirrorSet", "ImageContentSourcePolicy":
+				found = true
+				all = slices.Concat(all, one.Spec.Digests, one.Spec.Tags, one.Spec.Policies)
+			}
+		}
+	}
+	if !found {
+		return nil, errors.New("no ImageDigestMirrorSet, ImageTagMirrorSet or ImageContentSourcePolicy is in it")
+	}
+	for _, r := range all {
+		if r.Source == "" || len(r.Mirrors) == 0 {
+			return nil, fmt.Errorf("an entry with source %.80q has no source or no mirrors", r.Source)
+		}
+	}
+	return all, nil
+}
+
+type mirrorSetDocument struct {
+	Kind string `yaml:"kind"`
+	Spec struct {
+		Digests  Redirects `yaml:"imageDigestMirrors"`
+		Tags     Redirects `yaml:"imageTagMirrors"`
+		Policies Redirects `yaml:"repositoryDigestMirrors"`
+	} `yaml:"spec"`
+	Items []mirrorSetDocument `yaml:"items"`
+}
+
+// Repositories returns where a repository is mirrored, in order and without
+// itself: by the entries whose source is the longest that fits, as nodes do it.
+func (r Redirects) Repositories(repository string) []string {
+	longest := -1
+	var mirrors []string
+	for _, entry := range r {
+		rest, ok := below(repository, entry.Source)
+		if !ok || len(entry.Source) < longest {
+			continue
+		}
+		if len(entry.Source) > longest {
+			longest, mirrors = len(entry.Source), nil
+		}
+		for _, m := range entry.Mirrors {
+			if name := m + rest; name != repository && oci.CheckRepository(name) == nil && !slices.Contains(mirrors, name) {
+				mirrors = append(mirrors, name)
+			}
+		}
+	}
+	return mirrors
+}
+
+// below returns what of a repository's name follows the source.
+func below(repository, source string) (rest string, ok bool) {
+	if domain, wild := strings.CutPrefix(source, "*"); wild {
+		host, path, _ := strings.Cut(repository, "/")
+		return "/" + path, strings.HasSuffix(host, domain)
+	}
+	rest, ok = strings.CutPrefix(repository, source)
+	return rest, ok && (rest == "" || rest[0] == '/')
+}
