@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -127,5 +128,38 @@ func TestWantedTwice(t *testing.T) {
 	}
 	if err := x.extract(t.Context(), "baremetal-installer", programs); err == nil || len(list(t, dir)) > 0 {
 		t.Errorf("%v, %q", err, list(t, dir))
+	}
+}
+
+// TestMemory writes a program that is much larger than what may be allocated.
+func TestMemory(t *testing.T) {
+	const size = 64 << 20
+	r, images := newComponent(t, "cli", fixtures.TextLayer("large", size))
+	for _, packed := range []bool{false, true} {
+		root, dir := newDir(t)
+		x, err := newExtraction(images, r, Options{Dir: root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		large := target{
+			as: "large", os: "linux", component: "cli", path: "usr/share/large.txt", pack: "large-%s.tar.gz",
+			marks: []markKind{markLocation, markVersion},
+		}
+		programs, err := x.programs([]target{large}, "quay.io/a@b", packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := x.extract(t.Context(), "cli", programs); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 8<<20 {
+			t.Errorf("packed %v: %d bytes were allocated for a program of %d", packed, allocated, size)
+		}
+		if names := list(t, dir); len(names) != 1 || len(x.result.Warnings) != 2 {
+			t.Errorf("%q, warnings %q", names, x.result.Warnings)
+		}
 	}
 }
