@@ -133,7 +133,7 @@ func TestWantedTwice(t *testing.T) {
 
 // TestMemory writes a program that is much larger than what may be allocated.
 func TestMemory(t *testing.T) {
-	const size = 64 << 20
+	const size = 24 << 20
 	r, images := newComponent(t, "cli", fixtures.TextLayer("large", size))
 	for _, packed := range []bool{false, true} {
 		root, dir := newDir(t)
@@ -155,7 +155,7 @@ func TestMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		runtime.ReadMemStats(&after)
-		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 8<<20 {
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 6<<20 {
 			t.Errorf("packed %v: %d bytes were allocated for a program of %d", packed, allocated, size)
 		}
 		if names := list(t, dir); len(names) != 1 || len(x.result.Warnings) != 2 {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -261,17 +260,8 @@ func TestReal(t *testing.T) {
 	for _, f := range got.Files {
 		manifests = append(manifests, read(t, dir, f.Name)...)
 	}
-	kinds := regexp.MustCompile(`(?m)^    kind: (\w+)ProviderSpec$`).FindAllSubmatch(manifests, -1)
-	if len(kinds) != 51 {
-		t.Errorf("%d requests were found", len(kinds))
-	}
 	for _, cloud := range []string{"aws", "nutanix"} {
-		want, kind := 0, providers()[cloud]
-		for _, found := range kinds {
-			if string(found[1])+"ProviderSpec" == kind {
-				want++
-			}
-		}
+		want := bytes.Count(manifests, []byte("\n    kind: "+providers()[cloud]+"\n"))
 		root, dir := newDir(t)
 		got, err := CredentialsRequests(t.Context(), images, r, cloud, Options{Dir: root})
 		if err != nil {

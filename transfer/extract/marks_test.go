@@ -79,7 +79,7 @@ func TestEveryOffset(t *testing.T) {
 	for _, m := range marks {
 		for at := range 2000 - len(m.marker) {
 			check(2000, at, 700, m, plain)
-			if at%5 == 0 {
+			if at%11 == 0 {
 				check(2000, at, 700, m, iotest.DataErrReader)
 				check(2000, at, 700, m, iotest.HalfReader)
 			}
@@ -87,7 +87,7 @@ func TestEveryOffset(t *testing.T) {
 				check(2000, at, 700, m, iotest.OneByteReader)
 			}
 		}
-		for at := bufferSize - len(m.marker) - 2; at < bufferSize+2; at += 3 {
+		for at := bufferSize - len(m.marker) - 2; at < bufferSize+2; at += 7 {
 			check(bufferSize+400, at, bufferSize, m, plain)
 		}
 		check(bufferSize, bufferSize-len(m.marker), bufferSize, m, plain) // the very end

@@ -86,8 +86,8 @@ func packZip(w io.Writer, t target, content func(io.Writer) error) error {
 const (
 	readmeClient = `# OpenShift client
 
-oc works with OpenShift and Kubernetes clusters; kubectl is the same program
-under the name that Kubernetes gives it. Put them into a directory of your PATH.
+oc works with OpenShift and Kubernetes clusters. Put it into a directory of your
+PATH. Under the name kubectl, the same program behaves as that of Kubernetes.
 
     oc login https://api.CLUSTER.DOMAIN:6443
     oc help
