@@ -46,7 +46,7 @@ func tell(ctx context.Context, p *pen, built programs, s sizes) (err error) {
 	defer j.stop()
 	begun := time.Now()
 	for _, act := range []func(context.Context) error{
-		j.start, j.dryRun, j.pack, j.check, j.inspect, j.unpack, j.compare, j.damage, j.again,
+		j.start, j.dryRun, j.pack, j.check, j.inspect, j.unpack, j.compare, j.damage, j.again, j.release,
 	} {
 		if p.err != nil {
 			return p.err
