@@ -15,6 +15,19 @@ import (
 // cosign attaches signatures, attestations and SBOMs to a manifest.
 var attachmentTags = []string{".sig", ".att", ".sbom"}
 
+// AttachmentError says that it is not known what is attached to a manifest.
+type AttachmentError struct {
+	Image   string
+	Subject digest.Digest
+	Err     error
+}
+
+func (e *AttachmentError) Error() string {
+	return fmt.Sprintf("image %s: what is attached to %s: %v", e.Image, e.Subject, e.Err)
+}
+
+func (e *AttachmentError) Unwrap() error { return e.Err }
+
 // withAttachments puts behind each image what is attached to its manifests in its
 // repository: by tags, and by subjects. Of images from local sources nothing is
 // looked for, and of attachments neither.
@@ -40,7 +53,7 @@ func withAttachments(ctx context.Context, images []*image, jobs int) ([]*image, 
 	for _, s := range searches {
 		g.Go(func() error {
 			if err := s.run(ctx); err != nil {
-				return fmt.Errorf("image %s: what is attached to %s: %w", s.image.wanted.Name, s.subject, err)
+				return &AttachmentError{Image: s.image.wanted.Name.String(), Subject: s.subject, Err: err}
 			}
 			return nil
 		})

@@ -11,10 +11,18 @@ import (
 	"satchel/oci"
 )
 
-// complete makes an image visible: its blobs in its repository, then its
+// complete completes an image whose turn it is, all of whose blobs were brought.
+func (u *unpacker) complete(ctx context.Context, r *replay) error {
+	if r.postponed() {
+		return nil // completePostponed does it
+	}
+	return u.completeNow(ctx, r)
+}
+
+// completeNow makes an image visible: its blobs in its repository, then its
 // manifests, then its tag. What the media do not give any more is noted and is
 // no error, and neither is any failure with KeepGoing.
-func (u *unpacker) complete(ctx context.Context, r *replay) error {
+func (u *unpacker) completeNow(ctx context.Context, r *replay) error {
 	err := u.makeVisible(ctx, r)
 	var lacks lacksError
 	switch {

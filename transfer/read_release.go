@@ -110,36 +110,17 @@ func (r *releaseReader) read(ctx context.Context) error {
 	return r.verify(ctx)
 }
 
-// manifest returns the image manifest from which the payload is read: of a list,
-// whose children have the same payload, that of linux/amd64, as oc takes it, or
-// else the first.
+// manifest returns the image manifest from which the payload is read, and notes
+// what may be signed.
 func (r *releaseReader) manifest(ctx context.Context, img *image) (*oci.Manifest, error) {
-	content, err := img.fetch(ctx, img.root)
-	if err != nil {
-		return nil, err
+	m, children, err := payloadManifest(img.root, func(d oci.Descriptor) ([]byte, error) { return img.fetch(ctx, d) })
+	if err == nil && oci.IsIndex(img.root.MediaType) {
+		r.release.Architecture = "multi"
 	}
-	m, err := oci.ParseManifest(img.root.MediaType, content)
-	if err != nil || !oci.IsIndex(img.root.MediaType) {
-		return m, err
-	}
-	r.release.Architecture = "multi"
-	if len(m.Manifests) == 0 {
-		return nil, errNoImage
-	}
-	chosen := m.Manifests[0]
-	for _, child := range m.Manifests {
+	for _, child := range children {
 		r.signed = append(r.signed, child.Digest)
-		if child.Platform != nil && fits(*child.Platform, "linux/amd64") {
-			chosen = child
-		}
 	}
-	if content, err = img.fetch(ctx, chosen); err != nil {
-		return nil, fmt.Errorf("manifest %s: %w", chosen.Digest, err)
-	}
-	if oci.IsIndex(chosen.MediaType) {
-		return nil, fmt.Errorf("manifest %s: an index in an index: %w", chosen.Digest, release.ErrNoRelease)
-	}
-	return oci.ParseManifest(chosen.MediaType, content)
+	return m, err
 }
 
 // open opens a blob of the release image.
@@ -255,6 +236,3 @@ func IsRelease(ctx context.Context, sources Sources, w Wanted) (bool, digest.Dig
 	}
 	return true, img.root.Digest, nil
 }
-
-// errNoImage says that something holds no image that could be a release.
-var errNoImage = errors.New("its index names no image")

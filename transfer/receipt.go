@@ -25,6 +25,9 @@ type Receipt struct {
 	To string `json:"to,omitempty"`
 	// Unsigned are the references of the releases that have no valid signature.
 	Unsigned []string `json:"unsigned,omitempty"`
+	// Unchecked are those whose release image the media did not give, so that
+	// nobody knows yet whether the names of their components are right.
+	Unchecked []string `json:"unchecked,omitempty"`
 	// Volumes is how many the plan has.
 	Volumes int `json:"volumes"`
 	// Images are in the plan's order.
@@ -198,7 +201,7 @@ func (u *unpacker) receipt() *Receipt {
 	plan := u.prologue.Plan()
 	receipt := &Receipt{
 		Version: 1, Name: plan.Name, Plan: u.prologue.PlanID(), Request: plan.Request, Volumes: plan.Volumes,
-		To: u.options.To, Unsigned: u.unsigned,
+		To: u.options.To, Unsigned: u.unsigned, Unchecked: u.unchecked,
 		Images: make([]ReceiptImage, 0, len(u.images)), Blobs: u.counts,
 	}
 	if u.bundle != nil {
@@ -211,6 +214,9 @@ func (u *unpacker) receipt() *Receipt {
 	}
 	if earlier := u.options.Earlier; earlier != nil {
 		receipt.Blobs = earlier.Blobs.plus(u.counts)
+		receipt.Unchecked = slices.DeleteFunc(slices.Clone(u.unchecked), func(reference string) bool {
+			return !slices.Contains(earlier.Unchecked, reference)
+		})
 		maps.DeleteFunc(u.absent, func(n int, _ bool) bool { return !slices.Contains(earlier.MissingVolumes, n) })
 		for _, file := range earlier.DamagedVolumes {
 			u.damaged[file] = true

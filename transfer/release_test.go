@@ -82,6 +82,11 @@ func (u *upstream) options(t testing.TB) transfer.ReleaseOptions {
 // plan reads the releases and plans them.
 func (u *upstream) plan(t testing.TB, volumeSize int64, releases ...fixtures.Release) *bundle.Prologue {
 	t.Helper()
+	return u.planOf(t, volumeSize, u.read(t, releases...))
+}
+
+func (u *upstream) read(t testing.TB, releases ...fixtures.Release) []*transfer.Release {
+	t.Helper()
 	var wanted []transfer.Wanted
 	for _, r := range releases {
 		wanted = append(wanted, transfer.Wanted{Name: u.name(r)})
@@ -90,6 +95,11 @@ func (u *upstream) plan(t testing.TB, volumeSize int64, releases ...fixtures.Rel
 	if err != nil {
 		t.Fatal(err)
 	}
+	return read
+}
+
+func (u *upstream) planOf(t testing.TB, volumeSize int64, read []*transfer.Release) *bundle.Prologue {
+	t.Helper()
 	selection, err := transfer.Select(t.Context(), u.sources(), nil, transfer.SelectOptions{Releases: read})
 	if err != nil {
 		t.Fatal(err)
@@ -283,5 +293,77 @@ func TestReleaseTrust(t *testing.T) {
 	cancel()
 	if _, err := transfer.ReadReleases(ctx, up.sources(), []transfer.Wanted{{Name: name}}, up.options(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Whoever changes a bundle may well make a plan of it that is consistent; what it
+// says of a release is compared with the release image, which is signed.
+func TestForgedPayload(t *testing.T) {
+	up := newUpstream(t)
+	r := up.release(t, "4.12.0", nil)
+	for what, edit := range map[string]func(*release.Documents){
+		"image-references": func(d *release.Documents) {
+			d.References = []byte(strings.Replace(string(d.References), `"name": "cli",`, `"name": "cli-not",`, 1))
+		},
+		"release-metadata": func(d *release.Documents) { d.Metadata = append(d.Metadata, '\n') },
+		"verification ConfigMap": func(d *release.Documents) {
+			d.Verification = append([]byte("# key of another\n"), d.Verification...)
+		},
+	} {
+		read := up.read(t, r)
+		documents := read[0].Payload.Documents
+		edit(&documents)
+		payload, err := release.Parse(documents)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read[0].Payload = payload
+		b := up.pack(t, up.planOf(t, releaseVolume, read))
+		site := serve(t, fixtures.Options{})
+		_, err = transfer.Unpack(t.Context(), b, client(t), transfer.UnpackOptions{To: site.Host(), Trust: trusting(t)})
+		if forged := mustAs[*transfer.ForgedError](t, err); forged.What != what {
+			t.Errorf("%s: got %v", what, err)
+		}
+		if n := site.Stats().Requests["manifest"]; n != 0 {
+			t.Errorf("%s: %d requests for manifests", what, n)
+		}
+	}
+}
+
+// The tag of a release image is what an update begins with: it comes last, and
+// only when every component is there.
+func TestReleaseImageIsLast(t *testing.T) {
+	up := newUpstream(t)
+	r := up.release(t, "4.12.0", nil)
+	whole := up.pack(t, up.plan(t, releaseVolume, r))
+	plan := whole.Prologue.Plan()
+	if plan.Volumes < 2 {
+		t.Fatalf("%d volumes", plan.Volumes)
+	}
+	site := serve(t, fixtures.Options{})
+	o := transfer.UnpackOptions{To: site.Host(), Trust: trusting(t)}
+	part := openBundle(t, copyFiles(t, files(t, whole.Volumes[0].Medium), plan.VolumeName(plan.Volumes)))
+	receipt, err := transfer.Unpack(t.Context(), part, client(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pushed := receipt.Count(transfer.ImagePushed)
+	if image := receipt.Images[0]; image.State != transfer.ImageMissing || len(image.Lacks) == 0 || pushed == 0 || pushed == len(receipt.Images)-1 {
+		t.Errorf("got %+v of %d pushed", image, pushed)
+	}
+	name := oci.Reference{Repository: site.Host() + "/openshift/release-images", Tag: r.Image.Tag}
+	if d, _, err := client(t).Resolve(t.Context(), name); err == nil {
+		t.Errorf("%s is there already: %v", name, d)
+	}
+	if receipt, err = transfer.Unpack(t.Context(), whole, client(t), o); err != nil {
+		t.Fatal(err)
+	}
+	if complete, _ := receipt.Complete(); !complete {
+		t.Errorf("got %+v", receipt)
+	}
+	siteHas(t, site, r, "openshift/release-images", "openshift/release")
+	puts := puts(site.Stats())
+	if last := puts[len(puts)-1]; !strings.Contains(last, "release-images/"+r.Image.Tag) {
+		t.Errorf("the last manifest is %s", last)
 	}
 }

@@ -56,7 +56,8 @@ func (o UnpackOptions) names() Names {
 // is complete by then stays. At the end every tag is read back and compared.
 //
 // A release without a valid signature is a [*TrustError] before anything is
-// pushed, unless that is allowed. When the bundle leans on others that are not at the target, a [*LeanError] says
+// pushed, unless that is allowed; one of which the plan says something else than
+// its release image is a [*ForgedError]. When the bundle leans on others that are not at the target, a [*LeanError] says
 // so before anything is pushed. The receipt is there beside an error too, as soon
 // as there was something to say.
 func Unpack(ctx context.Context, b *bundle.Bundle, target Target, o UnpackOptions) (*Receipt, error) {
@@ -68,6 +69,9 @@ func Unpack(ctx context.Context, b *bundle.Bundle, target Target, o UnpackOption
 		return nil, err
 	}
 	u.bundle = b
+	if u.unchecked, err = CheckPayloads(ctx, b); err != nil {
+		return nil, err
+	}
 	for _, n := range b.Missing() {
 		u.absent[n] = true
 	}
@@ -76,7 +80,7 @@ func Unpack(ctx context.Context, b *bundle.Bundle, target Target, o UnpackOption
 
 // replay runs the steps, in order.
 func (u *unpacker) replay(ctx context.Context) (*Receipt, error) {
-	for _, step := range []func(context.Context) error{u.askHeld, u.probeSparse, u.run, u.runSpanned, u.readBack} {
+	for _, step := range []func(context.Context) error{u.askHeld, u.probeSparse, u.run, u.runSpanned, u.completePostponed, u.readBack} {
 		if err := step(ctx); err != nil {
 			return u.receipt(), err
 		}
@@ -97,8 +101,11 @@ type unpacker struct {
 	users map[digest.Digest][]*replay
 	// known says which blobs are in which repositories.
 	known *presence
-	// unsigned are the releases without a valid signature.
-	unsigned []string
+	// components are, for each release image, the images that its payload names.
+	components map[string][]*replay
+	// unsigned are the releases without a valid signature, unchecked those whose
+	// payload the media do not give.
+	unsigned, unchecked []string
 	// attaching is held while a list of what is attached is read and replaced.
 	attaching sync.Mutex
 	// reading has room for as many as may read the media at one time.
@@ -188,7 +195,7 @@ func newUnpacker(prologue *bundle.Prologue, supply supply, target Target, o Unpa
 			u.users[blob.Digest] = append(u.users[blob.Digest], r)
 		}
 	}
-	return u, nil
+	return u, u.findComponents()
 }
 
 // run takes the blobs in the order of the volumes, several at a time but begun
@@ -210,11 +217,8 @@ func (u *unpacker) run(ctx context.Context) error {
 		}
 		return err
 	}
-	var later attachments
 	complete := func(r *replay) {
-		if !later.take(r) {
-			images.Go(func() error { return stopOn(u.complete(ctx, r)) })
-		}
+		images.Go(func() error { return stopOn(u.complete(ctx, r)) })
 	}
 	for _, r := range u.images {
 		if r.waiting == 0 && !r.done && len(r.lacks) == 0 {
@@ -239,29 +243,7 @@ func (u *unpacker) run(ctx context.Context) error {
 		})
 	}
 	_, _ = blobs.Wait(), images.Wait() // the cause says more
-	for _, r := range later.ready {
-		images.Go(func() error { return stopOn(u.complete(ctx, r)) })
-	}
-	_ = images.Wait()
 	return context.Cause(ctx)
-}
-
-// attachments wait until the images to which they are attached are there: a
-// registry may say of what is attached to nothing that it does not know it.
-type attachments struct {
-	mu    sync.Mutex
-	ready []*replay
-}
-
-// take takes what is attached, once it is ready.
-func (a *attachments) take(r *replay) bool {
-	if r.image.AttachedTo == "" {
-		return false
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.ready = append(a.ready, r)
-	return true
 }
 
 // giveUp spares the blobs of the images that the target does not take anyway. Those

@@ -80,9 +80,13 @@ func (f *copyFlags) run(ctx context.Context, references []string) error {
 	if err != nil {
 		return err
 	}
+	plan := prologue.Plan()
+	if err := f.site.prepare(plan); err != nil {
+		return err
+	}
 	u := &unpackFlags{remote: f.remote, out: f.out, site: f.site, receipt: f.receipt, keepGoing: f.keepGoing, trust: f.release.trust}
 	if f.dryRun {
-		return u.show(prologue, nil)
+		return u.show(plan, nil)
 	}
 	target, done, err := u.target()
 	if err != nil {
@@ -90,13 +94,13 @@ func (f *copyFlags) run(ctx context.Context, references []string) error {
 	}
 	receipt, err := f.push(ctx, prologue, sources, target)
 	if err == nil {
-		err = f.site.write(f.out, prologue)
+		_, err = f.site.write(f.out, plan, circumstances{receipt: receipt, copied: true, trust: f.release.trust, insecure: !f.remote.tlsVerify})
 	}
 	err = errors.Join(err, done(), u.writeReceipt(receipt))
 	if err != nil {
 		return err
 	}
-	return u.conclude(receipt, prologue.Plan())
+	return u.conclude(receipt, plan)
 }
 
 // plan makes the plan that pack would make, for one volume of any size: nothing is

@@ -72,10 +72,14 @@ func (f *extractFlags) check(arguments []string) error {
 		return usagef("nothing to extract: name --command, --tools, --manifests or --credentials-requests")
 	case f.command != "" && !slices.Contains(extract.Commands(), f.command):
 		return usagef("--command %q is none of %s", f.command, strings.Join(extract.Commands(), ", "))
+	case f.mirror != "" && !f.tools && !strings.Contains(f.command, "install"):
+		return usagef("--mirror means nothing without an installer: only they hold the place of the release image")
 	case f.cloud != "" && !f.credentials:
 		return usagef("--cloud means nothing without --credentials-requests")
 	case f.cloud != "" && !slices.Contains(extract.Clouds(), f.cloud):
 		return usagef("--cloud %q is none of %s", f.cloud, strings.Join(extract.Clouds(), ", "))
+	case !remote && len(arguments) == 1 && strings.Contains(arguments[0], "/") && !exists(arguments[0]) && isReference(arguments[0]):
+		return usagef("%s: no such directory; a release image in a registry begins with docker://", arguments[0])
 	case remote && len(arguments) != 1:
 		return usagef("name one release image, or media")
 	case remote && f.release != "":
@@ -89,6 +93,16 @@ func (f *extractFlags) check(arguments []string) error {
 		}
 	}
 	return f.remote.check(arguments)
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+func isReference(s string) bool {
+	_, err := oci.SplitReference(s)
+	return err == nil
 }
 
 func isRemoteRelease(s string) bool { return strings.HasPrefix(s, "docker://") }
@@ -128,6 +142,10 @@ func (f *extractFlags) fromMedia(ctx context.Context, media []string) error {
 		return err
 	}
 	if _, err := r.Verify(trust); err != nil {
+		return err
+	}
+	// What is extracted is going to be run: the bundle's word is not enough.
+	if err := r.CheckPayload(ctx, b.Bundle); err != nil {
 		return err
 	}
 	return f.extract(ctx, &bundleImages{b.Bundle}, r)

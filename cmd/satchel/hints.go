@@ -36,12 +36,25 @@ func hintFor(err error) string {
 		encoder  *bundle.EncoderError
 		key      *transfer.UnknownKeyError
 		trust    *transfer.TrustError
+		forged   *transfer.ForgedError
+		absent   *bundle.MissingVolumeError
+		attached *transfer.AttachmentError
 	)
 	switch {
+	case errors.As(err, &forged):
+		return "do not use this bundle: get it again, by another way, and compare the bundle ID"
 	case errors.As(err, &key):
 		return fmt.Sprintf("if %s is the fingerprint that its publisher states, name a file with that public key with --release-key", key.Fingerprint)
+	case errors.As(err, &attached):
+		return "if the source cannot be asked, as behind a mirror, --no-attachments leaves them out (clusters from 4.21 on need the .sig of release images)"
+	case errors.As(err, &trust) && isNetwork(err):
+		return "the signature store cannot be reached: check the network and the proxy, or name another with --signature-store URL|DIR"
 	case errors.As(err, &trust):
 		return "do not use it unless you know why: --allow-unsigned-release takes it all the same; signatures that lie elsewhere are named with --signature-store where bundles are packed"
+	case errors.Is(err, errNewest):
+		return "the channel has nothing newer"
+	case errors.Is(err, errOtherResources):
+		return "choose another directory, or delete the files; what a top-up completes has its resources from its own bundle: satchel resources"
 	case errors.Is(err, errNoRelease):
 		return "satchel inspect lists what is inside; pack takes a release with --release"
 	case errors.Is(err, errUnpinned):
@@ -96,6 +109,8 @@ func hintFor(err error) string {
 		return "the source does not have it any more: --skip-missing leaves it out, and records that"
 	case errors.Is(err, registry.ErrNotFound):
 		return "check the spelling of registry, repository and tag; some registries also answer so when you are not logged in"
+	case errors.As(err, &absent):
+		return "name the directory of the medium that has it too"
 	case errors.As(err, &damage):
 		return "satchel verify says what is damaged and which images that hits"
 	case errors.As(err, &mismatch):
@@ -110,6 +125,13 @@ func hintFor(err error) string {
 		return "check the path; directories must exist"
 	}
 	return ""
+}
+
+// isNetwork reports whether something could not be reached.
+func isNetwork(err error) bool {
+	var dns *net.DNSError
+	var op *net.OpError
+	return errors.As(err, &dns) || errors.As(err, &op)
 }
 
 // statusFor is the exit status of an error.

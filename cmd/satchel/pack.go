@@ -159,7 +159,8 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 				return fmt.Errorf("--plan-out: %w", err)
 			}
 		}
-		if err := f.site.write(f.out, planned.prologue); err != nil {
+		plan := planned.prologue.Plan()
+		if _, err := f.site.write(f.out, plan, circumstances{trust: f.release.trust}); err != nil {
 			return err
 		}
 		return showPlan(f.out, planned.prologue)

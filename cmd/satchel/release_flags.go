@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"satchel/bundle"
-	"satchel/oci/registry"
 	"satchel/oci/release"
 	"satchel/oci/release/graph"
 	"satchel/oci/release/signature"
@@ -72,7 +71,9 @@ func (f *trustFlags) trust() (transfer.Trust, error) {
 	return t, nil
 }
 
-func (f *releaseFlags) names() bool { return len(f.references) > 0 || f.channel != "" }
+func (f *releaseFlags) names() bool {
+	return len(f.references) > 0 || f.channel != "" || f.from != "" || f.to != "" || f.allVersions // check says what is wrong
+}
 
 func (f *releaseFlags) check() error {
 	if f.channel == "" && (f.from != "" || f.to != "" || f.allVersions) {
@@ -141,7 +142,19 @@ func (f *releaseFlags) read(ctx context.Context, out *output, sources transfer.S
 		o.Stores = append(o.Stores, wanted.treeStore())
 	}
 	out.message("reading %s and the signatures", count(len(wanted.releases), "release"))
-	return transfer.ReadReleases(ctx, sources, wanted.releases, o)
+	releases, err := transfer.ReadReleases(ctx, sources, wanted.releases, o)
+	return distinctReleases(releases), err
+}
+
+// distinctReleases leaves out what is the same release under another name.
+func distinctReleases(releases []*transfer.Release) []*transfer.Release {
+	var kept []*transfer.Release
+	for _, r := range releases {
+		if !slices.ContainsFunc(kept, func(k *transfer.Release) bool { return k.Digest == r.Digest }) {
+			kept = append(kept, r)
+		}
+	}
+	return kept
 }
 
 // pin reads the releases that a plan has, to see whether they are what is wanted:
@@ -172,9 +185,11 @@ func (f *releaseFlags) pin(ctx context.Context, sources transfer.Sources, wanted
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnpinned, err)
 	}
+	releases = distinctReleases(releases)
 	for _, r := range releases {
 		wanted.components = append(wanted.components, r.Images...)
 	}
+	wanted.dropParts(releases)
 	return nil
 }
 
@@ -210,72 +225,6 @@ func (f *releaseFlags) options() (o transfer.ReleaseOptions, err error) {
 	return o, nil
 }
 
-// findInChannel resolves versions to digests.
-func (f *releaseFlags) findInChannel(ctx context.Context, out *output, wanted *wantedImages) error {
-	data, err := f.readGraph(ctx)
-	if err != nil {
-		return fmt.Errorf("update graph of %s: %w", f.channel, err)
-	}
-	g, err := graph.Parse(data)
-	if err != nil {
-		return fmt.Errorf("update graph of %s: %w", f.channel, err)
-	}
-	nodes, err := f.chooseVersions(out, g)
-	if err != nil {
-		return fmt.Errorf("channel %s, %s: %w", f.channel, f.arch, err)
-	}
-	var versions []string
-	for _, node := range nodes {
-		ref, err := registry.ParseReference(node.Payload)
-		if err != nil || ref.Digest == "" {
-			return fmt.Errorf("channel %s: version %s: payload %q is no reference by digest", f.channel, node.Version, node.Payload)
-		}
-		wanted.releases = append(wanted.releases, transfer.Wanted{Name: ref, Root: ref.Digest})
-		versions = append(versions, node.Version)
-	}
-	out.message("channel %s, %s: %s", f.channel, f.arch, strings.Join(versions, ", "))
-	return nil
-}
-
-func (f *releaseFlags) readGraph(ctx context.Context) ([]byte, error) {
-	if strings.HasPrefix(f.graph, "http://") || strings.HasPrefix(f.graph, "https://") {
-		return graph.Fetch(ctx, httpClient(), f.graph, f.channel, f.arch)
-	}
-	return readBounded(f.graph)
-}
-
-// chooseVersions returns the releases to carry: what runs at the site is not among
-// them, unless it is all that is asked for.
-func (f *releaseFlags) chooseVersions(out *output, g *graph.Graph) ([]graph.Node, error) {
-	to := f.to
-	if to == "" {
-		latest, ok := g.Latest()
-		if !ok {
-			return nil, errors.New("the graph has no version")
-		}
-		to = latest.Version
-	}
-	if f.from == "" {
-		node, err := g.Node(to)
-		return []graph.Node{node}, err
-	}
-	if f.allVersions {
-		return g.Between(f.from, to)
-	}
-	steps, err := g.Path(f.from, to)
-	if err != nil {
-		return nil, err
-	}
-	var nodes []graph.Node
-	for _, step := range steps {
-		nodes = append(nodes, step.Node)
-		for _, risk := range step.Conditional {
-			out.message("warning: the update to %s has a known risk, %s: %s %s", step.Node.Version, risk.Name, risk.Message, risk.URL)
-		}
-	}
-	return nodes, nil
-}
-
 // sayReleases says what a plan holds of releases, and what is to be minded.
 func sayReleases(out *output, plan *bundle.Plan) error {
 	releases, err := transfer.Releases(plan)
@@ -299,7 +248,7 @@ func nameSelection(selection *bundle.Selection, name string) {
 	switch {
 	case name != "":
 		selection.Name = name
-	case selection.Name == "":
+	case selection.Name == "" && len(selection.Images) > 0:
 		selection.Name = bundle.NameFrom(selection.Images[0].Reference)
 	}
 }

@@ -37,7 +37,7 @@ func resourcesCommand() command {
 	}
 }
 
-func (f *resourcesFlags) run(_ context.Context, media []string) error {
+func (f *resourcesFlags) run(ctx context.Context, media []string) error {
 	if f.site.dir == "" {
 		return usagef("-o is missing: name a directory for the files")
 	}
@@ -71,5 +71,20 @@ func (f *resourcesFlags) run(_ context.Context, media []string) error {
 			return err
 		}
 	}
-	return f.site.write(f.out, b.Prologue)
+	unchecked, err := transfer.CheckPayloads(ctx, b.Bundle)
+	if err != nil {
+		return err
+	}
+	sayUnchecked(f.out, unchecked)
+	names, err := f.site.write(f.out, b.Prologue.Plan(), circumstances{trust: f.trust})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		f.out.printf("%s\n", name)
+	}
+	return f.out.json(struct {
+		Directory string   `json:"directory"`
+		Files     []string `json:"files"`
+	}{f.site.dir, names})
 }

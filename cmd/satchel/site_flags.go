@@ -1,18 +1,13 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/spf13/pflag"
 
-	"satchel/bundle"
 	"satchel/oci"
 	"satchel/transfer"
-	"satchel/transfer/site"
 )
 
 // siteFlags say where images are at the site and which configuration is written
@@ -108,85 +103,4 @@ func (f *siteFlags) names() transfer.Names {
 		n.To = "" // a layout has full names
 	}
 	return n
-}
-
-// write renders the site's configuration for a plan, if it was asked for.
-func (f *siteFlags) write(out *output, prologue *bundle.Prologue) error {
-	if f.dir == "" {
-		return nil
-	}
-	b, err := siteBundle(prologue.Plan(), f.names())
-	if err != nil {
-		return err
-	}
-	kinds := map[string]site.MirrorSets{"idms": site.IDMS, "icsp": site.ICSP, "both": site.Both}
-	files, err := site.Render(b, site.Options{MirrorSets: kinds[f.mirrorSet], AlsoMirror: f.alsoMirror})
-	if err != nil {
-		return fmt.Errorf("resources: %w", err)
-	}
-	if err := os.MkdirAll(f.dir, 0o755); err != nil {
-		return fmt.Errorf("resources: %w", err)
-	}
-	for _, file := range files {
-		if err := writeResult(filepath.Join(f.dir, file.Name), file.Content); err != nil {
-			return fmt.Errorf("resources: %w", err)
-		}
-	}
-	out.message("%s for the site: begin with %s", count(len(files), "file"), filepath.Join(f.dir, "README.md"))
-	return nil
-}
-
-// siteBundle says of a plan what its images are at the site.
-func siteBundle(plan *bundle.Plan, names transfer.Names) (site.Bundle, error) {
-	b := site.Bundle{Name: plan.Name, To: names.To}
-	destinations, err := transfer.Destinations(plan, names)
-	if err != nil {
-		return b, err
-	}
-	byReference := make(map[string]transfer.Destination, len(plan.Images))
-	var components string // the repository of components
-	for i, image := range plan.Images {
-		ref, err := oci.SplitReference(image.Reference)
-		if err != nil {
-			return b, err
-		}
-		byReference[image.Reference] = destinations[i]
-		if image.Part == bundle.PartComponent {
-			components = destinations[i].Repository
-		}
-		b.Images = append(b.Images, site.Image{
-			Source: ref, Digest: image.Root.Digest, Repository: destinations[i].Repository, Tags: destinations[i].Tags,
-			Attachment: image.AttachedTo != "", Release: image.Part != "",
-		})
-	}
-	releases, err := transfer.Releases(plan)
-	if err != nil {
-		return b, err
-	}
-	for _, r := range releases {
-		ref, err := oci.SplitReference(r.Reference)
-		if err != nil {
-			return b, err
-		}
-		to := byReference[r.Reference]
-		b.Releases = append(b.Releases, site.Release{
-			Source: ref, Digest: r.Digest, Version: r.Payload.Version, Architecture: r.Architecture,
-			Repository: to.Repository, Tag: to.Tags[0], Payload: r.Payload, ComponentRepository: components,
-			Signatures: siteSignatures(r), Unsigned: r.Unsigned,
-		})
-	}
-	return b, nil
-}
-
-// siteSignatures groups signatures by what they sign.
-func siteSignatures(r *transfer.PlannedRelease) []site.Signature {
-	var all []site.Signature
-	for _, s := range r.Signatures {
-		if n := len(all); n > 0 && all[n-1].Digest == s.Digest {
-			all[n-1].Raw = append(all[n-1].Raw, s.Raw)
-			continue
-		}
-		all = append(all, site.Signature{Digest: s.Digest, Raw: [][]byte{s.Raw}})
-	}
-	return all
 }

@@ -83,8 +83,11 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 	if p.trust, err = f.trust.trust(); err != nil {
 		return err
 	}
+	if err := f.site.prepare(p.plan); err != nil {
+		return err
+	}
 	if f.dryRun {
-		return f.show(b.Prologue, b.Missing())
+		return f.show(p.plan, b.Missing())
 	}
 	if f.receipt != "" {
 		// Better now than when all is pushed.
@@ -101,11 +104,8 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 	}
 	p.target = target
 	err = p.run(ctx, media)
-	prologue := p.medium.Prologue
 	if err == nil {
-		// What is written for the site speaks of all images; those that are not
-		// there yet come with the next run.
-		err = f.site.write(f.out, prologue)
+		_, err = f.site.write(f.out, p.plan, circumstances{receipt: p.receipt, trust: f.trust, insecure: !f.remote.tlsVerify})
 	}
 	err = errors.Join(err, done(), f.writeReceipt(p.receipt))
 	if err != nil {
@@ -134,13 +134,12 @@ func (f *unpackFlags) open(media []string) (*openBundle, error) {
 
 // show prints what would be pushed where; missing are the numbers of the volumes
 // that are not there.
-func (f *unpackFlags) show(prologue *bundle.Prologue, missing []int) error {
-	plan := prologue.Plan()
+func (f *unpackFlags) show(plan *bundle.Plan, missing []int) error {
 	destinations, err := transfer.Destinations(plan, f.site.names())
 	if err != nil {
 		return err
 	}
-	if err := f.site.write(f.out, prologue); err != nil {
+	if _, err := f.site.write(f.out, plan, circumstances{trust: f.trust, insecure: !f.remote.tlsVerify}); err != nil {
 		return err
 	}
 	type mapping struct {
@@ -187,6 +186,10 @@ func (f *unpackFlags) writeReceipt(receipt *transfer.Receipt) error {
 
 // conclude prints the result and chooses the exit status.
 func (f *unpackFlags) conclude(receipt *transfer.Receipt, plan *bundle.Plan) error {
+	called, err := componentNames(plan)
+	if err != nil {
+		return err
+	}
 	there := 0
 	for i := range receipt.Images {
 		image := &receipt.Images[i]
@@ -197,14 +200,14 @@ func (f *unpackFlags) conclude(receipt *transfer.Receipt, plan *bundle.Plan) err
 			}
 			state = "incomplete"
 		}
-		f.out.printf("%s: %s: %s\n", state, image.Reference, why(image, plan.Volumes))
+		f.out.printf("%s: %s: %s\n", state, calledAs(called, image.Reference), why(image, plan.Volumes))
 	}
 	// Of what was not found at all when the bundle was planned, there is no image.
 	absent := 0
 	for _, m := range plan.Missing {
 		if m.Digest == "" {
 			absent++
-			f.out.printf("missing: %s: it is not in the bundle: %s\n", m.Image, m.Reason)
+			f.out.printf("missing: %s: it is not in the bundle: %s\n", calledAs(called, m.Image), m.Reason)
 		}
 	}
 	c := receipt.Blobs
@@ -214,6 +217,7 @@ func (f *unpackFlags) conclude(receipt *transfer.Receipt, plan *bundle.Plan) err
 		return err
 	}
 	complete, damaged := receipt.Complete()
+	sayUnchecked(f.out, receipt.Unchecked)
 	f.advise(receipt)
 	switch {
 	case damaged:
@@ -224,6 +228,13 @@ func (f *unpackFlags) conclude(receipt *transfer.Receipt, plan *bundle.Plan) err
 		return &statusError{exitMissing}
 	}
 	return nil
+}
+
+// sayUnchecked says of which releases the names were taken on the bundle's word.
+func sayUnchecked(out *output, references []string) {
+	for _, reference := range references {
+		out.message("warning: the release image %s is not on these media: what the bundle says of its components is checked only with the volume that has it", reference)
+	}
 }
 
 // why says what an image lacks and, where a blob of it is cut over media, which

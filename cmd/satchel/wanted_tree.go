@@ -56,6 +56,9 @@ func (w *wantedImages) addRelease(s string) error {
 	if strings.HasPrefix(s, fileTransport) {
 		return usagef("--release %s: name it as an image; what is a release is seen", s)
 	}
+	if !strings.Contains(s, "/") {
+		return usagef("--release %s: name the release image, as in %s:4.16.3-x86_64, or use --release-channel", s, defaultReleases)
+	}
 	ref, err := registry.ParseReference(s)
 	if err != nil {
 		return &usageError{err}
@@ -106,8 +109,11 @@ func (w *wantedImages) findReleases(ctx context.Context, out *output) error {
 	if w.tree == nil {
 		return nil
 	}
-	for _, l := range w.leftovers() {
-		out.message("passed over in %s: %s", "--from-dir", l)
+	if found := w.leftovers(); len(found) > 0 {
+		out.message("passed over in the directory: %s", found[0])
+		if len(found) > 1 {
+			out.message("and %s like it", count(len(found)-1, "file"))
+		}
 	}
 	signed := w.signedNames(out)
 	sources := transfer.Sources{Layouts: w.layouts}

@@ -199,9 +199,6 @@ func follow(name, link string) (string, error) {
 			climb = false
 		}
 	}
-	if link == "" {
-		return "", fmt.Errorf("%q: link to nothing: %w", name, fs.ErrInvalid)
-	}
 	if path.IsAbs(link) {
 		return strings.TrimPrefix(path.Clean(link), "/"), nil
 	}

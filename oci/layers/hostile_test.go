@@ -129,6 +129,13 @@ func TestHostileSparse(t *testing.T) {
 	if !errors.Is(err, layers.ErrLimit) {
 		t.Errorf("reading it: %v", err)
 	}
+	err = layers.WalkLimited(t.Context(), serve(content), describe(content), 10, 1<<20, func(e layers.Entry, r io.Reader) error {
+		_ = discard(e, r)
+		return nil
+	})
+	if !errors.Is(err, layers.ErrLimit) {
+		t.Errorf("reading it with no regard to errors: %v", err)
+	}
 }
 
 // endless is a gzip that expands to a file of so many zeros.

@@ -9,8 +9,6 @@ import (
 
 const (
 	whiteoutPrefix = ".wh."
-	// whiteoutMeta begins names that AUFS keeps for itself.
-	whiteoutMeta   = ".wh..wh."
 	whiteoutOpaque = ".wh..wh..opq"
 )
 
@@ -42,8 +40,6 @@ func (l *listing) add(e Entry) (cost int, err error) {
 	switch {
 	case base == whiteoutOpaque:
 		l.opaque[dir] = true
-	case strings.HasPrefix(base, whiteoutMeta):
-		return 0, nil
 	case strings.HasPrefix(base, whiteoutPrefix):
 		hidden := base[len(whiteoutPrefix):]
 		if hidden == "" || hidden == "." || hidden == ".." {

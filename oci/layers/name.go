@@ -8,9 +8,9 @@ import (
 
 // cleanName makes a path of tar relative to the root of the image; the root
 // itself becomes "". What climbs with ".." is refused rather than taken for
-// something else: readers differ in what they make of it. The result is a copy,
-// because names from tar may hold on to the megabyte of PAX records that they
-// stood in.
+// something else: readers differ in what they make of it. The result is never
+// a part of name, because names from tar hold on to the megabyte of PAX records
+// that they may stand in.
 func cleanName(name string) (string, error) {
 	if err := checkLength(name); err != nil {
 		return "", err
@@ -23,7 +23,7 @@ func cleanName(name string) (string, error) {
 			return "", fmt.Errorf("%q: %w", name, ErrName)
 		}
 	}
-	return strings.Clone(path.Clean("/" + name)[1:]), nil
+	return path.Clean("/" + name)[1:], nil
 }
 
 func checkLength(name string) error {

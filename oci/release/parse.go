@@ -226,7 +226,7 @@ func (p *Payload) component(tag json.RawMessage) (c Component, ok bool, err erro
 	if c.Image, err = oci.SplitReference(name); err != nil {
 		return c, false, fmt.Errorf("component %q: %w", c.Name, err)
 	}
-	if c.Image.Digest == "" || c.Image.Tag != "" {
+	if c.Image.Tag != "" {
 		return c, false, fmt.Errorf("component %q: %q names its image not by digest alone", c.Name, name)
 	}
 	return c, true, nil

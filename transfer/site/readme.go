@@ -28,6 +28,14 @@ type readmeValues struct {
 	MustGather, ToolImages         []readmeImage
 	Tools                          string // image for oc debug
 
+	// Lacking are the first of what is not at the site, LackingMore how many there
+	// are beyond these.
+	Lacking     []string
+	LackingMore int
+	NoMedia     bool
+	// Old says that a release may be for clusters that know no IDMS.
+	Old bool
+
 	// What is among the files.
 	SignatureFiles                        []string
 	DigestMirrors, TagMirrors, Policy     bool
@@ -55,6 +63,7 @@ type readmeRelease struct {
 	Pullspec   string // at the site, by digest
 	Original   string // by digest, empty when it is not known
 	Extract    string // beginning of a command that reads the bundle
+	FromMirror string // beginning of one that reads the registry
 	Previous   []string
 	NoSigstore bool
 }
@@ -86,7 +95,8 @@ func readme(b Bundle, o Options, digests, tags []entry, files []File) ([]byte, e
 	}
 	v.takeFiles(files)
 	v.takeMirrors(o.MirrorSets, digests, tags)
-	v.takeReleases(b)
+	v.takeReleases(b, o)
+	v.takeLacking(b.Lacking)
 	for _, image := range b.Images {
 		if image.Attachment {
 			continue
@@ -188,7 +198,31 @@ func (v *readmeValues) takeMirrors(sets MirrorSets, digests, tags []entry) {
 // manifests.rhel/0000_90_openshift-cluster-image-policy.yaml.
 var sigstoreFrom = semver.MustParse("4.21.0-0")
 
-func (v *readmeValues) takeReleases(b Bundle) {
+// maxLacking is how many lacking images README.md names.
+const maxLacking = 20
+
+func (v *readmeValues) takeLacking(lacking []string) {
+	for _, name := range lacking[:min(len(lacking), maxLacking)] {
+		v.Lacking = append(v.Lacking, oneLine(name))
+	}
+	v.LackingMore = len(lacking) - len(v.Lacking)
+}
+
+// idmsFrom is the version from which clusters know mirror sets other than
+// ImageContentSourcePolicy (openshift/api, config/v1/types_image_digest_mirror_set.go).
+var idmsFrom = semver.MustParse("4.13.0-0")
+
+// isOld reports whether the release is, or updates from, one that knows no IDMS.
+func isOld(r Release) bool {
+	return slices.ContainsFunc(append([]string{r.Version}, r.Payload.Previous...), func(version string) bool {
+		v, err := semver.Parse(version)
+		return err == nil && v.LT(idmsFrom)
+	})
+}
+
+func (v *readmeValues) takeReleases(b Bundle, o Options) {
+	v.NoMedia = o.NoMedia
+	flags := func(all []string) string { return strings.Join(append([]string{""}, all...), " ") }
 	count := make(map[string]int)
 	for _, r := range b.Releases {
 		count[r.Version]++
@@ -198,17 +232,20 @@ func (v *readmeValues) takeReleases(b Bundle) {
 			Release: r, Label: r.Version, Key: r.Version,
 			Pullspec: r.Repository + "@" + string(r.Digest),
 			Previous: r.Payload.Previous,
-			Extract:  "satchel extract MEDIA --release " + r.Version,
+			Extract:  "satchel extract MEDIA --release " + r.Version + flags(o.MediaFlags),
 		}
+		e.FromMirror = "satchel extract docker://" + e.Pullspec
+		if v.MirrorSetFile != "" {
+			e.FromMirror += " --mirror-set-file " + v.MirrorSetFile
+		}
+		e.FromMirror += flags(o.RegistryFlags)
+		v.Old = v.Old || isOld(r)
 		if r.Architecture != "" {
 			e.Label += " (" + r.Architecture + ")"
 			e.Key += "-" + r.Architecture
 		}
-		if count[r.Version] > 1 { // the version alone does not say which
-			e.Extract = "satchel extract docker://" + e.Pullspec
-			if v.MirrorSetFile != "" {
-				e.Extract += " --mirror-set-file " + v.MirrorSetFile
-			}
+		if count[r.Version] > 1 || o.NoMedia { // the version alone does not say which
+			e.Extract = e.FromMirror
 		}
 		if !unknownOrigin(r.Source) {
 			e.Original = r.Source.Repository + "@" + string(r.Digest)

@@ -69,7 +69,7 @@ func TestReadmeUnsigned(t *testing.T) {
 		has, lacks []string
 	}{
 		{"reason", func(b *site.Bundle) { b.Releases[0].Unsigned = "the key\n\nis broken" },
-			[]string{warning + "the key is broken.", "--force", "**no**", "the cluster will refuse this"}, []string{sigstore}},
+			[]string{warning + "the key is broken.", "--force", "**no**", "the cluster will refuse it"}, []string{sigstore}},
 		{"no signatures", func(b *site.Bundle) { b.Releases[0].Signatures = nil },
 			[]string{warning + "no signature of its digest", "--force"}, []string{sigstore, "oc apply -f signature"}},
 		{"of another digest", func(b *site.Bundle) { b.Releases[0].Signatures[0].Digest = digestOf("child") },
@@ -94,6 +94,38 @@ func TestReadmeUnsigned(t *testing.T) {
 				t.Errorf("%s: README.md has %q", test.name, not)
 			}
 		}
+	}
+}
+
+// What is not at the site is said before anything else; commands have the flags
+// that they need; old clusters are told what they need.
+func TestReadmeCircumstances(t *testing.T) {
+	b := newBundle("b")
+	addRelease(t, &b, "4.12.5", "amd64", twoRepositories)
+	whole := render(t, b, site.Options{})["README.md"]
+	for _, not := range []string{"INCOMPLETE", "--tls-verify"} {
+		if strings.Contains(whole, not) {
+			t.Errorf("README.md has %q", not)
+		}
+	}
+	if !strings.Contains(whole, "--mirror-set icsp") {
+		t.Error("clusters up to 4.12 are not told of the policy")
+	}
+	if both := render(t, b, site.Options{MirrorSets: site.Both})["README.md"]; strings.Contains(both, "--mirror-set icsp") {
+		t.Error("they are told although the policy is there")
+	}
+	for range 23 {
+		b.Lacking = append(b.Lacking, "4.12.5-x86_64\n`etcd`")
+	}
+	text := render(t, b, site.Options{
+		NoMedia: true, MediaFlags: []string{"--release-key k.asc"}, RegistryFlags: []string{"--tls-verify=false"},
+	})["README.md"]
+	inOrder(t, text, []string{"# b at", "INCOMPLETE", "4.12.5-x86_64", "and 3 more", "The images of this bundle", "--tls-verify=false --credentials-requests"})
+	if strings.Contains(text, "MEDIA") || strings.Contains(text, "k.asc") {
+		t.Errorf("media are named where there are none:\n%s", text)
+	}
+	if text := render(t, b, site.Options{MediaFlags: []string{"--release-key k.asc"}})["README.md"]; !strings.Contains(text, "MEDIA --release 4.12.5 --release-key k.asc --credentials-requests") {
+		t.Error("the command for media lacks its flags")
 	}
 }
 

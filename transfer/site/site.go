@@ -26,6 +26,9 @@ type Bundle struct {
 	To       string
 	Images   []Image
 	Releases []Release
+	// Lacking are the images, as people call them, that the bundle has or should
+	// have and that are not at the site; nothing is said of that when it is empty.
+	Lacking []string
 }
 
 // Image is one image at the site.
@@ -95,6 +98,12 @@ type Options struct {
 	// below them as Bundle.To does. Each source gets them as mirrors after its
 	// own, in this order.
 	AlsoMirror []string
+	// NoMedia says that the images came from registry to registry: there is no
+	// bundle to extract from.
+	NoMedia bool
+	// MediaFlags and RegistryFlags are what satchel extract needs to be told in
+	// the commands of README.md, of media and of the registry.
+	MediaFlags, RegistryFlags []string
 }
 
 // File is one file of the result.
