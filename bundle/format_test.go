@@ -227,7 +227,7 @@ func TestFormatFrames(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	mixed(t).write(t, dir, 4_600_000)
-	for _, dir := range []string{goldenDir, partialDir, dir} {
+	for _, dir := range append(goldenDirs(), dir) {
 		b := open(t, dir)
 		files := readFiles(t, dir)
 		for _, v := range b.Volumes {

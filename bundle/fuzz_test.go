@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
@@ -26,7 +27,7 @@ import (
 func seeds(f testing.TB, suffix string) [][]byte {
 	f.Helper()
 	var found [][]byte
-	for _, dir := range []string{goldenDir, partialDir} {
+	for _, dir := range goldenDirs() {
 		files := readFiles(f, dir)
 		for _, name := range slices.Sorted(maps.Keys(files)) {
 			if strings.HasSuffix(name, suffix) {
@@ -45,6 +46,10 @@ func FuzzParsePlan(f *testing.F) {
 		f.Add(plan)
 	}
 	f.Add([]byte(`{"blobs":[],"encoder":"","images":[],"manifests":[],"name":"a","request":{},"version":1,"volumeSize":1,"volumes":1}` + "\n"))
+	if _, err := bundle.ParsePlan([]byte(smallPlan)); err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(smallPlan))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		plan, err := bundle.ParsePlan(data)
 		if err != nil {
@@ -54,6 +59,7 @@ func FuzzParsePlan(f *testing.F) {
 		if err != nil || !bytes.Equal(again, data) {
 			t.Fatalf("encoded again: %v\n%s", err, again)
 		}
+		checkBelongs(t, plan)
 		for n := 1; n <= min(plan.Volumes, 4); n++ {
 			for _, m := range plan.Members(n) {
 				if m.Size < 0 || m.Start < 0 || m.Start+m.Size > m.Blob.Size || m.Name() == "" {
@@ -62,6 +68,57 @@ func FuzzParsePlan(f *testing.F) {
 			}
 		}
 	})
+}
+
+// smallPlan has what attaches things in as few bytes as that takes.
+const smallPlan = `{"attached":[{"annotations":{"a":"b"},"content":{"digest":"sha256:6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",` +
+	`"mediaType":"a/b","size":1},"subject":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","type":"t"}],` +
+	`"blobs":[{"digest":"sha256:6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d","mediaType":"a/b","origin":{"inline":"AA=="},"size":1,"volume":1}],` +
+	`"encoder":"","held":[{"name":"a","part":"component","plan":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","reference":"a.b/c:d"}],` +
+	`"images":[{"part":"release","reference":"a.b/c:d","root":{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",` +
+	`"mediaType":"application/vnd.oci.image.index.v1+json","size":2}},{"attachedTo":"a.b/c:d","destinations":["c:d","c:e"],"reference":"a.b/c:e",` +
+	`"root":{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","mediaType":"application/vnd.oci.image.index.v1+json","size":2}}],` +
+	`"manifests":[{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","mediaType":"application/vnd.oci.image.index.v1+json",` +
+	`"origin":{"local":"a"},"size":2}],"name":"a","request":{"channel":"a","noAttachments":true,"releases":["a.b/c:d"],"unsigned":true},` +
+	`"version":1,"volumeSize":9999,"volumes":1}` + "\n"
+
+// checkBelongs checks what readers rely on when they act on a plan: what is
+// attached is there, and is attached to something; inline bytes are their blob.
+func checkBelongs(t *testing.T, plan *bundle.Plan) {
+	t.Helper()
+	sizes := map[digest.Digest]int64{}
+	manifests, images := map[digest.Digest]bool{"": true}, map[string]bool{"": true}
+	for i := range plan.Blobs {
+		b := &plan.Blobs[i]
+		sizes[b.Digest] = b.Size
+		if content := b.Origin.Inline; content != nil && (digest.FromBytes(content) != b.Digest || len(content) > bundle.MaxInline || b.Held != 0) {
+			t.Fatalf("blob %s: %d bytes in the plan, held by %d", b.Digest, len(content), b.Held)
+		}
+	}
+	for _, m := range plan.Manifests {
+		manifests[m.Digest], sizes[m.Digest] = true, m.Size
+	}
+	for _, a := range plan.Attached {
+		if size, ok := sizes[a.Content.Digest]; !ok || size != a.Content.Size || !manifests[a.Subject] || len(a.Annotations) > 16 {
+			t.Fatalf("attached is %+v", a)
+		}
+	}
+	for _, image := range plan.Images {
+		images[image.Reference] = image.AttachedTo == ""
+	}
+	for _, image := range plan.Images {
+		path := ""
+		for _, d := range image.Destinations {
+			before, tag, _ := strings.Cut(d, ":")
+			if path != "" && before != path || tag == "" || !fs.ValidPath(before) || before == "." {
+				t.Fatalf("image %s goes to %q", image.Reference, image.Destinations)
+			}
+			path = before
+		}
+		if !images[image.AttachedTo] {
+			t.Fatalf("image %s is attached to %q", image.Reference, image.AttachedTo)
+		}
+	}
 }
 
 func FuzzParseInventory(f *testing.F) {

@@ -27,7 +27,7 @@ func copyOf(t testing.TB, inv *bundle.Inventory) *bundle.Inventory {
 // TestAgreesRefuses lets the inventories of the golden bundles lie about each
 // thing that they state.
 func TestAgreesRefuses(t *testing.T) {
-	whole, partial := open(t, goldenDir), open(t, partialDir)
+	whole, partial, release := open(t, goldenDir), open(t, partialDir), open(t, releaseDir)
 	plan := partial.Prologue.Plan()
 	there, elsewhere := plan.Blobs[1].Digest, digest.FromString("elsewhere")
 	heldAt := slices.IndexFunc(whole.Prologue.Plan().Blobs, func(b bundle.Blob) bool { return b.Held > 0 })
@@ -116,6 +116,26 @@ func TestAgreesRefuses(t *testing.T) {
 		{"another content", partial, func(inv *bundle.Inventory) { inv.Volumes[0].Members[0].Size++ }},
 		{"another start", partial, func(inv *bundle.Inventory) { inv.Volumes[0].Members[0].Start++ }},
 
+		{"an image that is attached to nothing", release, func(inv *bundle.Inventory) { inv.Images[1].AttachedTo = "" }},
+		{"an image that is attached to another", release, func(inv *bundle.Inventory) { inv.Images[1].AttachedTo = inv.Images[5].Reference }},
+		{"an image that is no part of a release", release, func(inv *bundle.Inventory) { inv.Images[0].Part = "" }},
+		{"another part of a release", release, func(inv *bundle.Inventory) { inv.Images[0].Part = bundle.PartComponent }},
+		{"no destinations", release, func(inv *bundle.Inventory) { inv.Images[7].Destinations = nil }},
+		{"another destination", release, func(inv *bundle.Inventory) { inv.Images[7].Destinations[1] = "ocp4/tools:other" }},
+		{"destinations in another order", release, func(inv *bundle.Inventory) { slices.Reverse(inv.Images[7].Destinations) }},
+
+		{"nothing attached", release, func(inv *bundle.Inventory) { inv.Attached = nil }},
+		{"less attached", release, func(inv *bundle.Inventory) { inv.Attached = inv.Attached[1:] }},
+		{"more attached", release, func(inv *bundle.Inventory) { inv.Attached = append(inv.Attached, inv.Attached[0]) }},
+		{"attached in another order", release, func(inv *bundle.Inventory) { slices.Reverse(inv.Attached) }},
+		{"attached as another type", release, func(inv *bundle.Inventory) { inv.Attached[0].Type = "release-metadata" }},
+		{"attached to another manifest", release, func(inv *bundle.Inventory) { inv.Attached[0].Subject = inv.Images[5].Root.Digest }},
+		{"attached to the bundle", release, func(inv *bundle.Inventory) { inv.Attached[0].Subject = "" }},
+		{"other attached content", release, func(inv *bundle.Inventory) { inv.Attached[0].Content = inv.Attached[1].Content }},
+		{"attached content of another size", release, func(inv *bundle.Inventory) { inv.Attached[0].Content.Size++ }},
+		{"another annotation", release, func(inv *bundle.Inventory) { inv.Attached[5].Annotations["unsigned"] = "it is not signed" }},
+		{"an annotation less", release, func(inv *bundle.Inventory) { delete(inv.Attached[5].Annotations, "unsigned") }},
+		{"an annotation more", release, func(inv *bundle.Inventory) { inv.Attached[0].Annotations["unsigned"] = "it is not signed" }},
 		{"something attached that is nowhere", partial, func(inv *bundle.Inventory) {
 			inv.Attached = []bundle.Attached{{Type: "x", Content: bundle.Content{Digest: elsewhere, MediaType: typeGzip, Size: 1}}}
 		}},

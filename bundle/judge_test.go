@@ -29,7 +29,7 @@ func needTools(t testing.TB, names ...string) {
 // found anything.
 func judge(t testing.TB, dir string) (found bool, output string) {
 	t.Helper()
-	needTools(t, "bash", "zstd", "tar", "jq", "openssl", "sha256sum", "od", "cmp", "dd")
+	needTools(t, "bash", "zstd", "tar", "jq", "openssl", "sha256sum", "base64", "od", "cmp", "dd")
 	out, err := exec.CommandContext(t.Context(), "bash", "testdata/judge.sh", dir).CombinedOutput()
 	if exit := (*exec.ExitError)(nil); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
 		t.Fatalf("judge.sh: %v\n%s", err, out)
@@ -39,7 +39,7 @@ func judge(t testing.TB, dir string) (found bool, output string) {
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{goldenDir, partialDir} {
+	for _, dir := range goldenDirs() {
 		if found, output := judge(t, dir); found {
 			t.Errorf("judge.sh on %s:\n%s", dir, output)
 		}
@@ -127,6 +127,11 @@ func TestJudgeFinds(t *testing.T) {
 		missing := inventory["missing"].([]any)
 		inventory["missing"] = append(missing[1:], missing[0], missing[0])
 	})), "the inventory does not lack what the plan lacks", "- is missing and has no place")
+	check("lies in a plan", lyingRelease(t), "plan and inventory attach different contents",
+		`.sig is attached to "quay.example/openshift/release@sha256:`, `release:4.18.2-multi is part "operator" of a release`, `is part "Component" of a release`,
+		`tools:1.0 goes to ["ocp4/tools:1.0","ocp4/tools:latest","ocp4/other:1"]`, `has origin {"inline":"e30="}`, "has not one origin", "is held and in the plan",
+		"is not in the plan", "is about sha256:0000", `{"type":"Release"`, `"annotations":{"a":"b\tc"}`, `the request is {"channel":"a\nb"`,
+		"is in the plan as base64 that is not canonical", "is in the plan as sha256:", "is in the plan with other bytes than in its volume")
 }
 
 // editJSON changes a document, and writes it in canonical form again.
@@ -137,11 +142,13 @@ func editJSON(t testing.TB, document []byte, edit func(map[string]any)) []byte {
 		t.Fatal(err)
 	}
 	edit(v)
-	edited, err := json.Marshal(v)
-	if err != nil {
+	var edited bytes.Buffer
+	encoder := json.NewEncoder(&edited)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
 		t.Fatal(err)
 	}
-	return append(edited, '\n')
+	return edited.Bytes()
 }
 
 // TestZstdNoticesStored checks that zstd, by itself, notices a flipped byte in a
@@ -216,4 +223,39 @@ func TestRecipe(t *testing.T) {
 			}
 		}
 	}
+}
+
+// lyingRelease is the golden bundle with releases, with a plan that says what no
+// plan may say of them.
+func lyingRelease(t testing.TB) medium {
+	m := medium(readFiles(t, releaseDir))
+	return m.with("release.plan.json", editJSON(t, m["release.plan.json"], func(plan map[string]any) {
+		at := func(list string, i int) map[string]any { return plan[list].([]any)[i].(map[string]any) }
+		at("images", 0)["part"], at("held", 0)["part"] = "operator", "Component"
+		at("images", 1)["attachedTo"] = at("images", 2)["reference"]
+		at("images", 7)["destinations"] = append(at("images", 7)["destinations"].([]any), "ocp4/other:1")
+		at("manifests", 0)["origin"] = map[string]any{"inline": "e30="}
+		at("attached", 0)["subject"] = "sha256:" + strings.Repeat("0", 64)
+		at("attached", 1)["content"].(map[string]any)["size"] = 1
+		at("attached", 2)["type"] = "Release"
+		at("attached", 3)["annotations"] = map[string]any{"a": "b\tc"}
+		plan["request"].(map[string]any)["channel"] = "a\nb"
+		inline := 0
+		for i := range plan["blobs"].([]any) {
+			origin := at("blobs", i)["origin"].(map[string]any)
+			if origin["inline"] == nil {
+				continue
+			}
+			switch inline++; inline {
+			case 1:
+				origin["inline"] = "QUJD"
+			case 2:
+				origin["inline"] = "QUJE=="
+			case 3:
+				origin["local"] = "layout"
+			case 4:
+				at("blobs", i)["held"] = 1
+			}
+		}
+	}))
 }

@@ -2,6 +2,7 @@ package bundle_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -22,10 +23,13 @@ type (
 		Size      int           `json:"size"`
 	}
 	otherPlan struct {
-		Blobs []struct {
+		// Attached is passed on as it is.
+		Attached []any
+		Blobs    []struct {
 			otherContent
 			Extents      []struct{ Size, Volume int }
 			Held, Volume int
+			Origin       struct{ Inline string }
 		}
 		Images []map[string]any
 		// Of a manifest only the content is wanted.
@@ -91,6 +95,13 @@ func otherWriter(t testing.TB, planJSON []byte, s *source, index []byte, lacks .
 			if slices.Contains(lacks, b.Digest) {
 				continue
 			}
+			if b.Origin.Inline != "" {
+				// The plan is enough.
+				var err error
+				if content, err = base64.StdEncoding.DecodeString(b.Origin.Inline); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if b.Volume == n {
 				put(b.otherContent, "blobs/sha256/"+b.Digest.Encoded(), content, 0)
 			}
@@ -111,11 +122,13 @@ func otherWriter(t testing.TB, planJSON []byte, s *source, index []byte, lacks .
 	}
 	inventory := otherInventory(t, plan, s, lacks)
 	inventory["plan"], inventory["volumes"] = digest.FromBytes(planJSON), volumes
-	content, err := json.Marshal(inventory) // sorts the keys; nothing in it is spelt in two ways
-	if err != nil {
+	var content bytes.Buffer
+	encoder := json.NewEncoder(&content) // sorts the keys, and ends with a newline
+	encoder.SetEscapeHTML(false)         // nothing else in it is spelt in two ways
+	if err := encoder.Encode(inventory); err != nil {
 		t.Fatal(err)
 	}
-	files["inventory.json"] = append(content, '\n')
+	files["inventory.json"] = content.Bytes()
 	return files
 }
 
@@ -142,10 +155,17 @@ func otherInventory(t testing.TB, plan otherPlan, s *source, lacks []digest.Dige
 	}
 	blobs := []any{}
 	for _, b := range plan.Blobs {
-		blobs = append(blobs, map[string]any{"digest": b.Digest, "image": first[b.Digest], "mediaType": b.MediaType, "size": b.Size})
+		blob := map[string]any{"digest": b.Digest, "mediaType": b.MediaType, "size": b.Size}
+		if first[b.Digest] > 0 {
+			blob["image"] = first[b.Digest]
+		}
+		blobs = append(blobs, blob)
 	}
 	inventory := map[string]any{
 		"blobs": blobs, "images": plan.Images, "manifests": plan.Manifests, "name": plan.Name, "version": 1,
+	}
+	if len(plan.Attached) > 0 {
+		inventory["attached"] = plan.Attached
 	}
 	if len(missing) > 0 {
 		inventory["missing"] = missing

@@ -68,20 +68,20 @@ func checkPart(part string) error {
 // CheckDestinations refuses what cannot be [Image.Destinations].
 func CheckDestinations(destinations []string) error {
 	path, _, _ := strings.Cut(strings.Join(destinations[:min(1, len(destinations))], ""), ":")
-	for i, d := range destinations {
+	named := make(map[string]bool, len(destinations)) // a list may be long
+	for _, d := range destinations {
 		// Any host will do: the grammar of a path needs one before it.
 		ref, err := oci.SplitReference("localhost/" + d)
 		if err != nil || ref.Digest != "" || len(d) > oci.MaxRepository {
-			return fmt.Errorf("destination %q is not PATH:TAG", d)
+			return fmt.Errorf("destination %.80q is not PATH:TAG", d)
 		}
 		if ref.Path() != path {
 			return fmt.Errorf("destinations %q and %q have different paths", destinations[0], d)
 		}
-		for _, other := range destinations[:i] {
-			if other == d {
-				return fmt.Errorf("destination %q stands twice", d)
-			}
+		if named[d] {
+			return fmt.Errorf("destination %q stands twice", d)
 		}
+		named[d] = true
 	}
 	return nil
 }

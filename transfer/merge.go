@@ -30,12 +30,12 @@ func (m *merger) merge(kept []*image) (bundle.Selection, error) {
 	m.selection = bundle.Selection{Request: m.request(), Contents: make(map[digest.Digest][]byte)}
 	m.parsed, m.sizes = make(map[digest.Digest]*oci.Manifest), make(map[digest.Digest]int64)
 	m.absent, m.held = make(map[digest.Digest]string), make(map[bundle.HeldImage]int)
-	m.attach()
 	for _, img := range kept {
 		if img.gone == nil {
 			m.addManifests(img)
 		}
 	}
+	m.attach()
 	for _, img := range kept {
 		if img.gone != nil {
 			m.selection.Missing = append(m.selection.Missing, bundle.Missing{Image: img.wanted.Name.String(), Reason: img.reason(img.gone)})
@@ -107,14 +107,21 @@ func (w *Wanted) join(again Wanted) {
 	}
 }
 
-// attach adds what is attached for releases. Being small, it comes first.
+// attach adds what is attached for releases, but for signatures of children that
+// are left out. Being small, it comes before the images' blobs.
 func (m *merger) attach() {
 	var group []bundle.Blob
 	for _, r := range m.options.Releases {
+		if m.parsed[r.Digest] == nil {
+			continue // the source does not have it
+		}
 		attached, blobs := r.attach()
-		m.selection.Attached = append(m.selection.Attached, attached...)
-		for _, b := range blobs {
-			if _, ok := m.sizes[b.Digest]; !ok {
+		for i, a := range attached {
+			if m.parsed[a.Subject] == nil {
+				continue
+			}
+			m.selection.Attached = append(m.selection.Attached, a)
+			if b := blobs[i]; m.sizes[b.Digest] == 0 {
 				m.sizes[b.Digest] = b.Size
 				group = append(group, b)
 			}

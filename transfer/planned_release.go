@@ -80,7 +80,7 @@ var validArchitecture = regexp.MustCompile(`^[a-z0-9_]{1,32}$`)
 // is what their payloads say, byte for byte; that they are the payloads of the
 // release images is what the packer made sure of.
 func Releases(plan *bundle.Plan) ([]*PlannedRelease, error) {
-	if len(plan.Attached) == 0 {
+	if !slices.ContainsFunc(plan.Images, func(image bundle.Image) bool { return image.Part == bundle.PartRelease }) {
 		return nil, nil
 	}
 	inline := make(map[digest.Digest][]byte)

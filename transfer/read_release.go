@@ -159,7 +159,9 @@ func (r *releaseReader) verify(ctx context.Context) error {
 		return r.distrust(err)
 	}
 	for i, d := range r.signed {
-		raws, err := signature.Collect(ctx, stores, d)
+		// A store that hangs must not keep those that answer from being believed,
+		// nor anybody waiting for hours.
+		raws, err := collectSignatures(ctx, stores, d)
 		if err == nil && i > 0 && len(raws) == 0 {
 			continue
 		}
@@ -181,6 +183,15 @@ func (r *releaseReader) verify(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// storeTimeout bounds how long the stores may take to answer for one digest.
+const storeTimeout = 2 * time.Minute
+
+func collectSignatures(ctx context.Context, stores []signature.Store, d digest.Digest) ([][]byte, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, storeTimeout, fmt.Errorf("signature stores did not answer within %s", storeTimeout))
+	defer cancel()
+	return signature.Collect(limited, stores, d)
 }
 
 // distrust returns why the release is not trusted, unless that is allowed: then

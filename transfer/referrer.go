@@ -23,13 +23,26 @@ const maxReferrers = 10_000
 
 // fallbackIndex is the index, under the tag sha256-<hex> of a subject, in which
 // clients list what names it where the registry has no referrers API
-// (distribution specification, "Referrers Tag Schema"). Entries of others are kept
-// as they are.
+// (distribution specification, "Referrers Tag Schema"). What others wrote into it
+// is kept as it is.
 type fallbackIndex struct {
-	SchemaVersion int               `json:"schemaVersion"`
-	MediaType     string            `json:"mediaType"`
-	Manifests     []json.RawMessage `json:"manifests"`
-	Annotations   json.RawMessage   `json:"annotations,omitempty"`
+	fields    map[string]json.RawMessage
+	manifests []json.RawMessage
+}
+
+func newFallbackIndex(content []byte) (*fallbackIndex, error) {
+	index := &fallbackIndex{}
+	if err := json.Unmarshal(content, &index.fields); err != nil {
+		return nil, err
+	}
+	return index, json.Unmarshal(index.fields["manifests"], &index.manifests)
+}
+
+func (f *fallbackIndex) encode() (content []byte, err error) {
+	if f.fields["manifests"], err = json.Marshal(f.manifests); err != nil {
+		return nil, err
+	}
+	return json.Marshal(f.fields)
 }
 
 // listReferrer sees to it that an image that names a subject is listed with it.
@@ -63,10 +76,9 @@ func (u *unpacker) listReferrer(ctx context.Context, r *replay) error {
 
 // referrersOf reads what is listed; an empty list when nothing is.
 func (u *unpacker) referrersOf(ctx context.Context, name oci.Reference) (*fallbackIndex, error) {
-	index := &fallbackIndex{SchemaVersion: 2, MediaType: oci.MediaTypeIndex, Manifests: []json.RawMessage{}}
 	d, content, err := u.target.Resolve(ctx, name)
 	if absent := notFound(nil); errors.As(err, &absent) && absent.NotFound() || errors.Is(err, fs.ErrNotExist) {
-		return index, nil
+		return newFallbackIndex([]byte(`{"schemaVersion":2,"mediaType":"` + oci.MediaTypeIndex + `","manifests":[]}`))
 	}
 	if err != nil {
 		return nil, err
@@ -77,15 +89,12 @@ func (u *unpacker) referrersOf(ctx context.Context, name oci.Reference) (*fallba
 	if _, err := oci.ParseManifest(d.MediaType, content); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(content, index); err != nil {
-		return nil, err
-	}
-	return index, nil
+	return newFallbackIndex(content)
 }
 
 // addReferrer adds the image to the list, unless it is there.
 func (u *unpacker) addReferrer(ctx context.Context, r *replay, index *fallbackIndex, m *oci.Manifest, tag string) error {
-	for _, raw := range index.Manifests {
+	for _, raw := range index.manifests {
 		var listed oci.Descriptor
 		if err := json.Unmarshal(raw, &listed); err != nil {
 			return err
@@ -94,8 +103,8 @@ func (u *unpacker) addReferrer(ctx context.Context, r *replay, index *fallbackIn
 			return nil
 		}
 	}
-	if len(index.Manifests) >= maxReferrers {
-		return fmt.Errorf("%d attachments are listed already", len(index.Manifests))
+	if len(index.manifests) >= maxReferrers {
+		return fmt.Errorf("%d attachments are listed already", len(index.manifests))
 	}
 	d := r.image.Root.Descriptor()
 	if d.ArtifactType = m.ArtifactType; d.ArtifactType == "" && !oci.IsIndex(d.MediaType) {
@@ -106,8 +115,8 @@ func (u *unpacker) addReferrer(ctx context.Context, r *replay, index *fallbackIn
 	if err != nil {
 		return err
 	}
-	index.Manifests = append(index.Manifests, entry)
-	content, err := json.Marshal(index)
+	index.manifests = append(index.manifests, entry)
+	content, err := index.encode()
 	if err != nil {
 		return err
 	}

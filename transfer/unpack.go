@@ -69,9 +69,6 @@ func Unpack(ctx context.Context, b *bundle.Bundle, target Target, o UnpackOption
 		return nil, err
 	}
 	u.bundle = b
-	if u.unchecked, err = CheckPayloads(ctx, b); err != nil {
-		return nil, err
-	}
 	for _, n := range b.Missing() {
 		u.absent[n] = true
 	}
@@ -80,7 +77,7 @@ func Unpack(ctx context.Context, b *bundle.Bundle, target Target, o UnpackOption
 
 // replay runs the steps, in order.
 func (u *unpacker) replay(ctx context.Context) (*Receipt, error) {
-	for _, step := range []func(context.Context) error{u.askHeld, u.probeSparse, u.run, u.runSpanned, u.completePostponed, u.readBack} {
+	for _, step := range []func(context.Context) error{u.checkPayloads, u.askHeld, u.probeSparse, u.run, u.runSpanned, u.completePostponed, u.readBack} {
 		if err := step(ctx); err != nil {
 			return u.receipt(), err
 		}

@@ -7,7 +7,7 @@ set -u -o pipefail
 export LC_ALL=C TZ=UTC
 
 [ $# = 1 ] && [ -d "$1" ] || { echo "usage: judge.sh DIR" >&2; exit 2; }
-for tool in zstd tar jq openssl sha256sum od cmp dd; do
+for tool in zstd tar jq openssl sha256sum base64 od cmp dd; do
 	command -v "$tool" >/dev/null || { echo "$tool is not here" >&2; exit 2; }
 done
 cd -- "$1" || exit 2
@@ -120,6 +120,9 @@ query '{images: [.images[] | del(.incomplete)], blobs: [.blobs[] | {digest, medi
 	| tojson' "$plan" inventory.json >"$tmp/same"
 { read -r one && read -r other; } <"$tmp/same"
 [ "$one" = "$other" ] || finding "plan and inventory state different contents"
+query '.attached // [] | tojson' "$plan" inventory.json >"$tmp/same"
+{ read -r one && read -r other; } <"$tmp/same"
+[ "$one" = "$other" ] || finding "plan and inventory attach different contents"
 while read -r line; do finding "$line"; done < <(both '
 	($i.missing // [] | select(.[:($p.missing // [] | length)] != ($p.missing // [])) | "the inventory does not lack what the plan lacks"),
 	((($p.missing // []) + ($i.missing // []))[] | select(((.digest or .image) and (.reason | test("^[ -~]{1,500}$"))) | not) |
@@ -129,6 +132,27 @@ while read -r line; do finding "$line"; done < <(both '
 	($lacks - [$p.blobs[] | select(.held | not) | .digest] | .[] | "\(.) is missing and has no place in the plan"),
 	($p.blobs[] | select([.volume, .extents, .held | select(.)] | length != 1) | "\(.digest) has not one place in the plan"),
 	($p.blobs[] | select((.held // 1) > ($p.held // [1] | length)) | "\(.digest) is held with no image")')
+while read -r line; do finding "$line"; done < <(query '
+	def text($most): test("\\A[ -~]{1,\($most)}\\z");
+	def word: test("\\A[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?\\z");
+	def destination: length <= 255 and
+		test("\\A[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*)*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\\z");
+	([.manifests[] | {key: .digest, value: {digest, mediaType, size}}] | from_entries) as $manifests
+	| ($manifests + ([.blobs[] | {key: .digest, value: {digest, mediaType, size}}] | from_entries)) as $contents
+	| ([.images[] | {key: .reference, value: (.attachedTo // "")}] | from_entries) as $images
+	| (.images[] | select(.attachedTo and $images[.attachedTo] != "") | "image \(.reference) is attached to \(.attachedTo | tojson)"),
+	(.images[], (.held // [])[] | select(.part and (.part | IN("release", "component") | not)) | "\(.reference) is part \(.part | tojson) of a release"),
+	(.images[] | select(.destinations) | select(.destinations |
+		(all(destination) and (unique | length) == length and (map(split(":")[0]) | unique | length) == 1) | not) |
+		"image \(.reference) goes to \(.destinations | tojson)"),
+	((.blobs + .manifests)[] | select(.origin | length != 1) | "\(.digest) has not one origin"),
+	(.manifests[] | select(.origin | has("repository") or has("local") | not) | "manifest \(.digest) has origin \(.origin | tojson)"),
+	(.blobs[] | select(.held and .origin.inline) | "\(.digest) is held and in the plan"),
+	((.attached // [])[] | select($contents[.content.digest] != .content) | "attached \(.content.digest) is not in the plan"),
+	((.attached // [])[] | select(.subject and $manifests[.subject] == null) | "attached \(.content.digest) is about \(.subject)"),
+	((.attached // [])[] | select((.type | word) and (.annotations // {} | length <= 16 and all(keys[]; word) and all(.[]; text(500))) | not) |
+		"attached \(.content.digest) is \({type, annotations} | tojson)"),
+	(.request | select((.channel // "-" | text(500)) and all(.releases // [] | .[]; text(512)) | not) | "the request is \(tojson)")' "$plan")
 declare -A left_out=() missing=()
 while read -r digest; do left_out[$digest]=1; done < <(both '($p.blobs[] | select(.held) | .digest), $lacks[]')
 while read -r digest; do missing[$digest]=1; done < <(both '($i.missing // [])[].digest // empty')
@@ -230,6 +254,15 @@ while read -r digest bytes; do
 	[ "$(size "$blob")" = "$bytes" ] || finding "blob $digest has $(size "$blob") bytes, not $bytes"
 	[ "$(id "$blob")" = "$digest" ] || finding "blob $digest has digest $(id "$blob")"
 done <"$tmp/contents"
+query '.blobs[] | select(.origin.inline) | "\(.digest) \(.origin.inline)"' "$plan" >"$tmp/inline"
+while read -r digest text; do
+	printf %s "$text" | base64 -d >"$tmp/content" 2>/dev/null
+	[ "$(base64 -w 0 <"$tmp/content")" = "$text" ] || finding "blob $digest is in the plan as base64 that is not canonical"
+	[ "$(id "$tmp/content")" = "$digest" ] || finding "blob $digest is in the plan as $(id "$tmp/content")"
+	[ "$(size "$tmp/content")" -le 1048576 ] || finding "blob $digest has $(size "$tmp/content") bytes in the plan"
+	blob=$layout/blobs/sha256/${digest#sha256:}
+	[ ! -f "$blob" ] || cmp -s "$tmp/content" "$blob" || finding "blob $digest is in the plan with other bytes than in its volume"
+done <"$tmp/inline"
 blobs=("$layout"/blobs/sha256/*)
 wanted=$(($(wc -l <"$tmp/contents") - ${#left_out[@]}))
 [ ${#blobs[@]} = "$wanted" ] || finding "${#blobs[@]} blobs, the inventory has $wanted"

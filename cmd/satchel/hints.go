@@ -51,6 +51,8 @@ func hintFor(err error) string {
 		return "the signature store cannot be reached: check the network and the proxy, or name another with --signature-store URL|DIR"
 	case errors.As(err, &trust):
 		return "do not use it unless you know why: --allow-unsigned-release takes it all the same; signatures that lie elsewhere are named with --signature-store where bundles are packed"
+	case errors.Is(err, errUnchecked):
+		return "name the medium with the volume that satchel inspect shows for the release image, mostly the first"
 	case errors.Is(err, errNewest):
 		return "the channel has nothing newer"
 	case errors.Is(err, errOtherResources):
@@ -79,6 +81,8 @@ func hintFor(err error) string {
 		return "mount it again and run the same command: what is whole on it is kept"
 	case errors.Is(err, errNoPlanThere):
 		return "a plan is NAME.plan.json, any volume of the bundle, or a directory that has one"
+	case errors.Is(err, transfer.ErrTopUpRelease):
+		return "pack --release with --have and the same file: it leaves out all that the site has of the release"
 	case errors.Is(err, transfer.ErrWhole):
 		return "nothing is to be done"
 	case errors.As(err, &space):

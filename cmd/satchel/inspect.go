@@ -155,7 +155,7 @@ func describeContents(ctx context.Context, b *openBundle, report *verify.Report,
 	if err != nil {
 		return nil, err
 	}
-	if c.Releases, err = describeReleases(plan, needs, trust); err != nil {
+	if c.Releases, err = describeReleases(ctx, b.Bundle, needs, trust); err != nil {
 		return nil, err
 	}
 	for _, f := range report.Findings {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +28,9 @@ type inspectedRelease struct {
 	// Signatures are valid ones by trusted keys; without one, Unsigned says why.
 	Signatures []inspectedSignature `json:"signatures,omitempty"`
 	Unsigned   string               `json:"unsigned,omitempty"`
+	// Unchecked says that the release image is not on the media, so that all this
+	// stands on the word of the bundle.
+	Unchecked bool `json:"unchecked,omitempty"`
 	// Sigstore is how many sigstore signatures are attached to the release image.
 	Sigstore   int                  `json:"sigstore"`
 	Components []inspectedComponent `json:"components"`
@@ -49,8 +54,13 @@ type inspectedComponent struct {
 
 // describeReleases says what a bundle holds of releases. needs are of the images
 // of the plan, in their order.
-func describeReleases(plan *bundle.Plan, needs []transfer.Need, trust transfer.Trust) ([]inspectedRelease, error) {
+func describeReleases(ctx context.Context, b *bundle.Bundle, needs []transfer.Need, trust transfer.Trust) ([]inspectedRelease, error) {
+	plan := b.Prologue.Plan()
 	releases, err := transfer.Releases(plan)
+	if err != nil {
+		return nil, err
+	}
+	unchecked, err := transfer.CheckPayloads(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +79,7 @@ func describeReleases(plan *bundle.Plan, needs []transfer.Need, trust transfer.T
 			Version: r.Payload.Version, Tag: release.Tag(r.Payload.Version, r.Architecture), Architecture: r.Architecture,
 			Reference: r.Reference, Digest: string(r.Digest), Previous: r.Payload.Previous, Next: r.Payload.Next,
 			URL: r.Payload.Metadata["url"], Sigstore: sigstore[r.Reference],
+			Unchecked: slices.Contains(unchecked, r.Reference),
 		}
 		verified, err := r.Verify(trust)
 		if err != nil {
@@ -106,6 +117,9 @@ func (r *inspectedRelease) print(out *output) {
 	if r.Unsigned != "" {
 		out.printf("  not trusted: %s\n", r.Unsigned)
 	}
+	if r.Unchecked {
+		out.printf("  not checked: the release image is not on these media\n")
+	}
 	if r.Sigstore > 0 {
 		out.printf("  sigstore: %s attached\n", count(r.Sigstore, "signature"))
 	}
@@ -136,6 +150,9 @@ func printDigest(out *output, releases []inspectedRelease, version string) error
 		if r.Digest != found[0].Digest {
 			return usagef("--digest %s: the bundle has it for several architectures: name one of %s", version, strings.Join(there, ", "))
 		}
+	}
+	if found[0].Unchecked {
+		return fmt.Errorf("release %s cannot be checked: its release image is not on these media", found[0].Tag)
 	}
 	out.printf("%s\n", found[0].Digest)
 	return out.json(found[0].Digest)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"satchel/oci/registry"
 	"satchel/oci/release/graph"
 	"satchel/transfer"
@@ -27,12 +29,14 @@ func (f *releaseFlags) findInChannel(ctx context.Context, out *output, wanted *w
 		return fmt.Errorf("channel %s, %s: %w", f.channel, f.arch, err)
 	}
 	var versions []string
+	wanted.versions = make(map[digest.Digest]string)
 	for _, node := range nodes {
 		ref, err := registry.ParseReference(node.Payload)
 		if err != nil || ref.Digest == "" {
 			return fmt.Errorf("channel %s: version %s: payload %q is no reference by digest", f.channel, node.Version, node.Payload)
 		}
 		wanted.releases = append(wanted.releases, transfer.Wanted{Name: ref, Root: ref.Digest})
+		wanted.versions[ref.Digest] = node.Version
 		versions = append(versions, node.Version)
 	}
 	out.message("channel %s, %s: %s", f.channel, f.arch, strings.Join(versions, ", "))
@@ -74,7 +78,7 @@ func (f *releaseFlags) chooseVersions(out *output, g *graph.Graph) ([]graph.Node
 	for _, step := range steps {
 		nodes = append(nodes, step.Node)
 		for _, risk := range step.Conditional {
-			out.message("warning: the update to %s has a known risk, %s: %s %s", step.Node.Version, risk.Name, risk.Message, risk.URL)
+			out.message("warning: the update to %s has a known risk, %s: %s %s", step.Node.Version, oneLine(risk.Name), oneLine(risk.Message), oneLine(risk.URL))
 		}
 	}
 	return nodes, newest(nodes, f.from, nil)
@@ -89,3 +93,6 @@ func newest(nodes []graph.Node, from string, err error) error {
 	}
 	return err
 }
+
+// oneLine keeps what comes from outside from looking like several messages.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -143,7 +143,15 @@ func (f *releaseFlags) read(ctx context.Context, out *output, sources transfer.S
 	}
 	out.message("reading %s and the signatures", count(len(wanted.releases), "release"))
 	releases, err := transfer.ReadReleases(ctx, sources, wanted.releases, o)
-	return distinctReleases(releases), err
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range releases {
+		if stated, ok := wanted.versions[r.Digest]; ok && stated != r.Payload.Version {
+			return nil, fmt.Errorf("channel %s: it has %s as version %s, and its payload says %s", f.channel, r.Reference, stated, r.Payload.Version)
+		}
+	}
+	return distinctReleases(releases), nil
 }
 
 // distinctReleases leaves out what is the same release under another name.
@@ -198,7 +206,7 @@ func (f *releaseFlags) pin(ctx context.Context, sources transfer.Sources, wanted
 var errUnpinned = errors.New("the releases of the plan cannot be read again")
 
 // httpClient is for update graphs and signature stores.
-func httpClient() *http.Client { return &http.Client{Timeout: 5 * time.Minute} }
+func httpClient() *http.Client { return &http.Client{Timeout: time.Minute} }
 
 func (f *releaseFlags) options() (o transfer.ReleaseOptions, err error) {
 	if o.Trust, err = f.trust.trust(); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -22,7 +23,8 @@ func resourcesCommand() command {
 		name: "resources", arguments: "MEDIA... --to REGISTRY[/PREFIX] -o DIR", summary: "write what the cluster must apply",
 		about: "Writes, for what the bundle in the directories holds, the mirror sets, the signatures\n" +
 			"of releases, the parts of install-config.yaml, mapping.txt, registries.conf and a README.md\n" +
-			"with the commands in their order. One volume is enough, and no registry is asked. Name\n" +
+			"with the commands in their order. No registry is asked. One volume is enough, of a bundle\n" +
+			"with releases those that hold the release images, mostly the first. Name\n" +
 			"--to, --naming and --release-repository as for unpack.",
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
 			f := &resourcesFlags{}
@@ -75,7 +77,9 @@ func (f *resourcesFlags) run(ctx context.Context, media []string) error {
 	if err != nil {
 		return err
 	}
-	sayUnchecked(f.out, unchecked)
+	if len(unchecked) > 0 {
+		return fmt.Errorf("release image %s: %w", unchecked[0], errUnchecked)
+	}
 	names, err := f.site.write(f.out, b.Prologue.Plan(), circumstances{trust: f.trust})
 	if err != nil {
 		return err
@@ -88,3 +92,7 @@ func (f *resourcesFlags) run(ctx context.Context, media []string) error {
 		Files     []string `json:"files"`
 	}{f.site.dir, names})
 }
+
+// errUnchecked says that what a bundle says of a release cannot be compared with the
+// release.
+var errUnchecked = errors.New("it cannot be read from these media, so that nobody knows what belongs to the release")

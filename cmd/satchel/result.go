@@ -16,6 +16,9 @@ func writeResult(name string, content []byte) error {
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), name)
 	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
 	return err
 }
 

@@ -52,7 +52,11 @@ type circumstances struct {
 
 // render renders the site's configuration for a plan.
 func (f *siteFlags) render(plan *bundle.Plan, c circumstances) ([]site.File, error) {
-	b, err := siteBundle(plan, f.names())
+	trust, err := c.trust.trust()
+	if err != nil {
+		return nil, err
+	}
+	b, err := siteBundle(plan, f.names(), trust)
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +164,9 @@ func shellWord(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// siteBundle says of a plan what its images are at the site.
-func siteBundle(plan *bundle.Plan, names transfer.Names) (site.Bundle, error) {
+// siteBundle says of a plan what its images are at the site. Of releases, only
+// what was verified counts as a signature.
+func siteBundle(plan *bundle.Plan, names transfer.Names, trust transfer.Trust) (site.Bundle, error) {
 	b := site.Bundle{Name: plan.Name, To: names.To}
 	destinations, err := transfer.Destinations(plan, names)
 	if err != nil {
@@ -192,20 +197,24 @@ func siteBundle(plan *bundle.Plan, names transfer.Names) (site.Bundle, error) {
 		if err != nil {
 			return b, err
 		}
+		verified, err := r.Verify(trust)
+		if err != nil {
+			return b, err
+		}
 		to := byReference[r.Reference]
 		b.Releases = append(b.Releases, site.Release{
 			Source: ref, Digest: r.Digest, Version: r.Payload.Version, Architecture: r.Architecture,
 			Repository: to.Repository, Tag: to.Tags[0], Payload: r.Payload, ComponentRepository: components,
-			Signatures: siteSignatures(r), Unsigned: r.Unsigned,
+			Signatures: siteSignatures(verified), Unsigned: verified.Unsigned,
 		})
 	}
 	return b, nil
 }
 
 // siteSignatures groups signatures by what they sign.
-func siteSignatures(r *transfer.PlannedRelease) []site.Signature {
+func siteSignatures(v *transfer.Verified) []site.Signature {
 	var all []site.Signature
-	for _, s := range r.Signatures {
+	for _, s := range v.Signatures {
 		if n := len(all); n > 0 && all[n-1].Digest == s.Digest {
 			all[n-1].Raw = append(all[n-1].Raw, s.Raw)
 			continue

@@ -87,6 +87,11 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 		return err
 	}
 	if f.dryRun {
+		unchecked, err := transfer.CheckPayloads(ctx, b.Bundle)
+		if err != nil {
+			return err
+		}
+		sayUnchecked(f.out, unchecked)
 		return f.show(p.plan, b.Missing())
 	}
 	if f.receipt != "" {

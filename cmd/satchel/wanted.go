@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"satchel/bundle"
 	"satchel/oci"
 	"satchel/oci/layout"
@@ -24,6 +26,8 @@ import (
 type wantedImages struct {
 	images   []transfer.Wanted
 	releases []transfer.Wanted
+	// versions are what an update graph says of releases, by digest.
+	versions map[digest.Digest]string
 	// components are the images of releases that were read to be compared with a
 	// plan.
 	components []transfer.Wanted

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"satchel/bundle"
 	"satchel/oci"
 	"satchel/oci/ocdir"
 	"satchel/oci/registry"
@@ -151,25 +153,40 @@ func (w *wantedImages) findReleases(ctx context.Context, out *output) error {
 }
 
 // dropParts leaves out of the images of the tree what comes with a release anyway,
-// and attaches signatures to what they sign.
+// which then goes where a mapping says, and attaches signatures to what they sign.
 func (w *wantedImages) dropParts(releases []*transfer.Release) {
 	if w.tree == nil {
 		return
 	}
-	parts := make(map[digest.Digest]string)
+	parts := make(map[digest.Digest]*transfer.Wanted)
 	for _, r := range releases {
-		for _, image := range r.Images {
-			parts[image.Root] = image.Name.String()
+		for i := range r.Images {
+			parts[r.Images[i].Root] = &r.Images[i]
 		}
 	}
 	w.images = slices.DeleteFunc(w.images, func(image transfer.Wanted) bool {
-		return strings.HasPrefix(image.Local, treeLabel("")) && parts[image.Root] != "" && len(image.Destinations) == 0
+		part := parts[image.Root]
+		if part == nil || !strings.HasPrefix(image.Local, treeLabel("")) {
+			return false
+		}
+		all := slices.Clone(part.Destinations)
+		for _, destination := range image.Destinations {
+			if !slices.Contains(all, destination) {
+				all = append(all, destination)
+			}
+		}
+		if bundle.CheckDestinations(all) != nil {
+			return false // an image has one repository; this goes to another
+		}
+		part.Destinations = all
+		return true
 	})
 	for i := range w.images {
 		tag := w.images[i].Name.Tag
 		for _, suffix := range []string{".sig", ".att", ".sbom"} {
-			if hex, ok := strings.CutSuffix(tag, suffix); ok {
-				w.images[i].AttachedTo = parts[digest.Digest(strings.Replace(hex, "sha256-", "sha256:", 1))]
+			hex, ok := strings.CutSuffix(tag, suffix)
+			if part := parts[digest.Digest(strings.Replace(hex, "sha256-", "sha256:", 1))]; ok && part != nil {
+				w.images[i].AttachedTo = part.Name.String()
 			}
 		}
 	}
@@ -237,6 +254,8 @@ func (w *wantedImages) addMapping(name string) error {
 	if err != nil {
 		return &usageError{err}
 	}
+	// They lose their registries, so that they may fall together.
+	sources, paths := w.mapped()
 	for _, m := range mappings {
 		from := len(w.images)
 		if err := w.add(m.Source); err != nil {
@@ -248,10 +267,34 @@ func (w *wantedImages) addMapping(name string) error {
 			if err != nil {
 				return usagef("%s, line %d: %w", name, m.Line, err)
 			}
+			source := image.Name.String()
+			path, _, _ := strings.Cut(destination, ":")
+			if other := cmp.Or(sources[destination], source); other != source {
+				return usagef("%s, line %d: %s and %s would both be %s at the site", name, m.Line, other, source, destination)
+			}
+			if other := cmp.Or(paths[source], path); other != path {
+				return usagef("%s, line %d: %s goes to %s already: within a bundle an image has one repository, and not %s too",
+					name, m.Line, source, other, path)
+			}
+			sources[destination], paths[source] = source, path
 			image.Destinations = []string{destination}
 		}
 	}
 	return nil
+}
+
+// mapped are the sources by destination and the paths of destinations by source,
+// of the images that have destinations by now.
+func (w *wantedImages) mapped() (sources, paths map[string]string) {
+	sources, paths = make(map[string]string), make(map[string]string)
+	for _, image := range w.images {
+		for _, destination := range image.Destinations {
+			source := image.Name.String()
+			sources[destination] = source
+			paths[source], _, _ = strings.Cut(destination, ":")
+		}
+	}
+	return sources, paths
 }
 
 // mappedTo returns PATH:TAG of a destination, which loses its registry: --to
@@ -272,8 +315,9 @@ func mappedTo(destination string, image *transfer.Wanted, images int) (string, e
 		tag = "digest-" + image.Name.Digest.Encoded()
 	}
 	_, path, ok := strings.Cut(repository, "/")
-	if !ok || oci.CheckRepository(unknownHost+"/"+path) != nil {
+	place := path + ":" + tag
+	if ref, err := oci.SplitReference(unknownHost + "/" + place); !ok || err != nil || ref.Digest != "" {
 		return "", fmt.Errorf("%s is not HOST/PATH[:TAG]", destination)
 	}
-	return path + ":" + tag, nil
+	return place, nil
 }

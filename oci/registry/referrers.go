@@ -15,8 +15,11 @@ import (
 	"satchel/oci"
 )
 
-// maxReferrerPages bounds the pages that a registry may make of one list.
-const maxReferrerPages = 100
+// Bounds on what is attached to one manifest.
+const (
+	maxReferrers     = 10_000
+	maxReferrerPages = 100
+)
 
 // Referrers lists the manifests of the repository whose subject is d, by the
 // registry's API or, where there is none, by the index under the fallback tag
@@ -93,6 +96,7 @@ var errNoIndex = errors.New("it served no index of referrers")
 
 func (c *Client) referrers(ctx context.Context, e *endpoint, d digest.Digest, retries int) ([]oci.Descriptor, error) {
 	var all []oci.Descriptor
+	listed := make(map[digest.Digest]bool)
 	query := ""
 	for range maxReferrerPages {
 		var page []oci.Descriptor
@@ -116,7 +120,8 @@ func (c *Client) referrers(ctx context.Context, e *endpoint, d digest.Digest, re
 				return newTransportError(http.MethodGet, resp.Request.URL, err)
 			}
 			mediaType, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-			if strings.TrimSpace(mediaType) != oci.MediaTypeIndex && !isGeneric(strings.TrimSpace(mediaType)) {
+			mediaType = strings.TrimSpace(mediaType)
+			if mediaType != oci.MediaTypeIndex && !(isGeneric(mediaType) && json.Valid(content)) {
 				return errNoIndex
 			}
 			page, err = parseReferrers(content)
@@ -126,7 +131,16 @@ func (c *Client) referrers(ctx context.Context, e *endpoint, d digest.Digest, re
 		if err != nil {
 			return nil, err
 		}
-		if all = append(all, page...); next == "" {
+		for _, r := range page {
+			if !listed[r.Digest] {
+				listed[r.Digest] = true
+				all = append(all, r)
+			}
+		}
+		if len(all) > maxReferrers {
+			return nil, protocolErrorf("referrers of %s: more than %d", d, maxReferrers)
+		}
+		if next == "" {
 			return all, nil
 		}
 		query = next
@@ -135,12 +149,12 @@ func (c *Client) referrers(ctx context.Context, e *endpoint, d digest.Digest, re
 }
 
 func parseReferrers(content []byte) ([]oci.Descriptor, error) {
+	if len(content) > oci.MaxManifestSize {
+		return nil, protocolErrorf("a list of referrers is larger than %d bytes", int64(oci.MaxManifestSize))
+	}
 	m, err := oci.ParseManifest(oci.MediaTypeIndex, content)
 	if err != nil {
-		if json.Valid(content) {
-			return nil, err
-		}
-		return nil, errNoIndex
+		return nil, err
 	}
 	return m.Manifests, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
+	"unicode"
 
 	"github.com/blang/semver/v4"
 
@@ -83,9 +85,15 @@ func (p *Payload) parseMetadata(data []byte) error {
 	}
 	p.Metadata = make(map[string]string)
 	for key := range metadata {
-		if s, err := value[*string](metadata, key); err == nil && s != nil {
-			p.Metadata[key] = *s
+		s, err := value[*string](metadata, key)
+		if err != nil || s == nil {
+			continue
 		}
+		// It is shown to people, and stands in what is written for a site.
+		if strings.ContainsFunc(*s, unicode.IsControl) {
+			return fmt.Errorf("metadata %.80q has control characters", key)
+		}
+		p.Metadata[key] = *s
 	}
 	return nil
 }
@@ -200,7 +208,7 @@ func (p *Payload) component(tag json.RawMessage) (c Component, ok bool, err erro
 		return c, false, err
 	}
 	if len(c.Name) > maxComponentName || !validComponent.MatchString(c.Name) {
-		return c, false, fmt.Errorf("component name %.80q is not made of at most %d of a-z, 0-9, - and .", c.Name, maxComponentName)
+		return c, false, fmt.Errorf("component name %.80q is not 1 to %d of a-z, 0-9, dot and dash", c.Name, maxComponentName)
 	}
 	if t := ComponentTag(p.Version, longestArchitecture, c.Name); len(t) > maxTag {
 		return c, false, fmt.Errorf("component %q: tag %q is longer than %d characters", c.Name, t, maxTag)

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -40,26 +42,41 @@ const (
 // then.
 func Read(ctx context.Context, open layers.Open, manifest *oci.Manifest) (*Payload, error) {
 	var d Documents
-	first := "" // the name of the file in d.Verification
+	candidates := make(map[string][]byte) // that may hold the verification ConfigMap, by file name
 	err := Manifests(ctx, open, manifest, func(name string, content []byte) error {
 		switch {
 		case name == fileReferences:
 			d.References = bytes.Clone(content)
 		case name == fileMetadata:
 			d.Metadata = bytes.Clone(content)
-		case !isManifest(name) || d.Verification != nil && name > first || !mayVerify(content):
+		case !isManifest(name) || !mayVerify(content):
 		case len(content) > MaxVerification:
 			return fmt.Errorf("%d bytes, which may hold the verification ConfigMap, are more than %d", len(content), MaxVerification)
-		case findVerification(content) != nil:
-			d.Verification, first = bytes.Clone(content), name
+		case len(candidates) == maxCandidates:
+			return fmt.Errorf("more than %d manifests may hold the verification ConfigMap", maxCandidates)
+		default:
+			candidates[name] = bytes.Clone(content)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range slices.Sorted(maps.Keys(candidates)) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if findVerification(candidates[name]) != nil {
+			d.Verification = candidates[name]
+			break
+		}
+	}
 	return Parse(d)
 }
+
+// maxCandidates bounds how many manifests are parsed for the verification
+// ConfigMap: a real payload has one with the annotation in it.
+const maxCandidates = 8
 
 // isManifest reports whether the cluster-version operator reads the file
 // (pkg/payload/payload.go).

@@ -22,12 +22,12 @@ import (
 // largest of 848 kB, and a verification ConfigMap of 4 kB.
 const (
 	// MaxReferences bounds image-references in bytes.
-	MaxReferences = 4 << 20
+	MaxReferences = 1 << 20
 	// MaxMetadata bounds release-metadata in bytes.
 	MaxMetadata = 1 << 20
 	// MaxVerification bounds the file with the verification ConfigMap in bytes;
 	// Kubernetes takes no larger ConfigMap.
-	MaxVerification = 1 << 20
+	MaxVerification = 256 << 10
 	// MaxComponents bounds the components of a release.
 	MaxComponents = 2000
 	// MaxVersions bounds each of the previous and the next versions.

@@ -23,8 +23,8 @@ const (
 )
 
 const (
-	maxKeys   = 64 // and as many stores
-	maxKey    = 256 << 10
+	maxKeys   = 16 // and as many stores
+	maxKey    = 128 << 10
 	maxStore  = 2048
 	maxSuffix = 253 // as Kubernetes bounds the keys of a ConfigMap
 )

@@ -31,9 +31,34 @@ func check(b Bundle, o Options) error {
 			return fmt.Errorf("image %s: %w", image.Source, err)
 		}
 	}
+	for _, c := range b.Catalogs {
+		if err := checkCatalog(c); err != nil {
+			return fmt.Errorf("catalog %s: %w", c.Source, err)
+		}
+	}
 	for _, r := range b.Releases {
 		if err := checkRelease(r); err != nil {
 			return fmt.Errorf("release %s: %w", r.Source, err)
+		}
+	}
+	return nil
+}
+
+var (
+	validConfigs = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+	validPackage = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+)
+
+func checkCatalog(c Catalog) error {
+	if err := checkImage(Image{Source: c.Source, Digest: c.Digest, Repository: c.Repository, Tags: []string{c.Tag}}); err != nil {
+		return err
+	}
+	if c.Extract && !validConfigs.MatchString(c.Configs) {
+		return fmt.Errorf("directory %.80q of the catalog", c.Configs)
+	}
+	for _, name := range c.Packages {
+		if !validPackage.MatchString(name) {
+			return fmt.Errorf("package %.80q", name)
 		}
 	}
 	return nil

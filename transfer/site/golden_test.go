@@ -41,7 +41,21 @@ func goldenCases(t testing.TB) []goldenCase {
 	images := newBundle("tools")
 	addImages(t, &images)
 
+	catalogs := newBundle("operators")
+	addImages(t, &catalogs)
+	catalogs.Catalogs = []site.Catalog{
+		{
+			Source: reference(t, "registry.example/redhat/redhat-operator-index:v4.18"), Digest: digestOf("filtered"),
+			Repository: catalogs.To + "/redhat/redhat-operator-index", Tag: "v4.18", Packages: []string{"cert-manager", "pipelines"},
+		},
+		{
+			Source: reference(t, "registry.example/org/own_catalog@"+string(digestOf("own"))), Digest: digestOf("own"),
+			Repository: catalogs.To + "/org/own", Tag: "digest-" + digestOf("own").Encoded(), Extract: true, Configs: "/configs",
+		},
+	}
+
 	return []goldenCase{
+		{"catalogs", catalogs, site.Options{}},
 		{"releases", full, site.Options{AlsoMirror: []string{"second.example/mirror", "third.example"}}},
 		{"older", older, site.Options{MirrorSets: site.Both}},
 		{"unsigned", unsigned, site.Options{MirrorSets: site.ICSP}},
@@ -123,7 +137,7 @@ func TestText(t *testing.T) {
 				!strings.HasSuffix(content, "\n") || strings.HasSuffix(content, "\n\n") || strings.Contains(content, "\n\n\n") {
 				t.Errorf("%s/%s: a tab, a space before a newline, a missing value or wrong blank lines:\n%s", c.dir, name, content)
 			}
-			if !strings.HasSuffix(name, ".yaml") || strings.HasPrefix(name, "install") {
+			if !strings.HasSuffix(name, ".yaml") || strings.HasPrefix(name, "install") || strings.HasPrefix(name, "c") {
 				continue
 			}
 			for _, r := range decode(t, content) {

@@ -38,6 +38,8 @@ type readmeValues struct {
 
 	// What is among the files.
 	SignatureFiles                        []string
+	CatalogSources, ClusterCatalogs       []string
+	Catalogs                              []Catalog
 	DigestMirrors, TagMirrors, Policy     bool
 	InstallParts, ClusterMirrors, Both    bool
 	HostMirrors                           bool
@@ -97,6 +99,7 @@ func readme(b Bundle, o Options, digests, tags []entry, files []File) ([]byte, e
 	v.takeMirrors(o.MirrorSets, digests, tags)
 	v.takeReleases(b, o)
 	v.takeLacking(b.Lacking)
+	v.Catalogs = b.Catalogs
 	for _, image := range b.Images {
 		if image.Attachment {
 			continue
@@ -153,6 +156,16 @@ func (v *readmeValues) takeFiles(files []File) {
 		case olderFile:
 			about = "the same for older podman and skopeo"
 		default:
+			if strings.HasPrefix(f.Name, catalogSourcePrefix) {
+				v.CatalogSources = append(v.CatalogSources, f.Name)
+				about = "operator catalog, for clusters with OLM"
+				break
+			}
+			if strings.HasPrefix(f.Name, clusterCatalogPrefix) {
+				v.ClusterCatalogs = append(v.ClusterCatalogs, f.Name)
+				about = "the same for OLM v1"
+				break
+			}
 			v.SignatureFiles = append(v.SignatureFiles, f.Name)
 			about = "signatures of a release, for the cluster"
 		}
@@ -160,6 +173,8 @@ func (v *readmeValues) takeFiles(files []File) {
 	}
 	slices.SortFunc(v.Files, func(x, y readmeFileLine) int { return strings.Compare(x.Name, y.Name) })
 	slices.Sort(v.SignatureFiles)
+	slices.Sort(v.CatalogSources)
+	slices.Sort(v.ClusterCatalogs)
 	v.ClusterMirrors = v.DigestMirrors || v.TagMirrors || v.Policy
 	v.Both = v.Policy && (v.DigestMirrors || v.TagMirrors)
 	switch {

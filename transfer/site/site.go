@@ -26,6 +26,8 @@ type Bundle struct {
 	To       string
 	Images   []Image
 	Releases []Release
+	// Catalogs are operator catalogs; their images are not among Images.
+	Catalogs []Catalog
 	// Lacking are the images, as people call them, that the bundle has or should
 	// have and that are not at the site; nothing is said of that when it is empty.
 	Lacking []string
@@ -162,7 +164,11 @@ func Render(b Bundle, o Options) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range clusters {
+	catalogs, err := catalogFiles(b.Catalogs)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Concat(clusters, catalogs) {
 		add(f.Name, f.Content)
 	}
 	text, err := readme(b, o, digests, tags, files)

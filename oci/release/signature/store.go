@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -24,10 +25,11 @@ const maxNumber = 9
 type Store interface {
 	// Signature returns signature n for d, at most [MaxSize] bytes of which nothing is
 	// verified, or an error that is fs.ErrNotExist when there is none.
+	// It is for concurrent use.
 	Signature(ctx context.Context, d digest.Digest, n int) ([]byte, error)
 }
 
-// Collect returns signatures 1 to 9 of each store for d, up to the first that a
+// Collect asks the stores side by side and returns signatures 1 to 9 of each for d, up to the first that a
 // store does not have, in the order of the stores; equal bytes once. A
 // store that fails is an error only when no store gave a signature: otherwise
 // [VerifyAll] judges whether those that there are suffice. No signature anywhere is
@@ -36,28 +38,36 @@ func Collect(ctx context.Context, stores []Store, d digest.Digest) ([][]byte, er
 	if err := oci.CheckDigest(d); err != nil {
 		return nil, err
 	}
-	var found [][]byte
-	var failed []error
-	for _, store := range stores {
-		for n := 1; n <= maxNumber; n++ {
-			raw, err := store.Signature(ctx, d, n)
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if errors.Is(err, fs.ErrNotExist) {
-				break
-			}
-			if err != nil {
-				failed = append(failed, err)
-				break
-			}
-			found = append(found, raw)
-		}
+	of := make([][][]byte, len(stores))
+	failed := make([]error, len(stores))
+	var wait sync.WaitGroup
+	for i, store := range stores {
+		wait.Go(func() { of[i], failed[i] = collect(ctx, store, d) })
 	}
-	if len(found) == 0 && len(failed) > 0 {
-		return nil, errors.Join(failed...)
+	wait.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	found := slices.Concat(of...)
+	if err := errors.Join(failed...); len(found) == 0 && err != nil {
+		return nil, err
 	}
 	return distinct(found), nil
+}
+
+// collect returns the signatures of one store.
+func collect(ctx context.Context, store Store, d digest.Digest) (found [][]byte, err error) {
+	for n := 1; n <= maxNumber; n++ {
+		raw, err := store.Signature(ctx, d, n)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return found, err
+		}
+		found = append(found, raw)
+	}
+	return found, nil
 }
 
 type dirStore struct{ root *os.Root }
