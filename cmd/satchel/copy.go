@@ -86,7 +86,7 @@ func (f *copyFlags) run(ctx context.Context, references []string) error {
 	}
 	u := &unpackFlags{remote: f.remote, out: f.out, site: f.site, receipt: f.receipt, keepGoing: f.keepGoing, trust: f.release.trust}
 	if f.dryRun {
-		return u.show(plan, nil)
+		return u.show(plan, nil, true)
 	}
 	target, done, err := u.target()
 	if err != nil {

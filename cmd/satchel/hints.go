@@ -118,7 +118,7 @@ func hintFor(err error) string {
 	case errors.As(err, &damage):
 		return "satchel verify says what is damaged and which images that hits"
 	case errors.As(err, &mismatch):
-		return "the registry holds something else than its manifests promise; another copy of the image may be whole"
+		return "the source holds something else than its manifests promise; another copy of the image may be whole"
 	case errors.Is(err, bundle.ErrNoBundle):
 		return "name the directories where the media are mounted"
 	case errors.Is(err, syscall.ENOSPC):

@@ -48,6 +48,11 @@ func (f *packFlags) choosePlan(ctx context.Context, client *registry.Client, wan
 		if err := f.sameSettings(plan, wanted, haves); err != nil {
 			return nil, fmt.Errorf("%s holds %s: %w", m.Name, plan.Name, err)
 		}
+		// Whoever began it may have trusted others. (With --plan, what is made is what
+		// the site has or verifies, and nobody is asked for keys.)
+		if err := f.release.verifyPlanned(plan); err != nil {
+			return nil, err
+		}
 		f.out.message("going on with %s, which was begun on %s", plan.Name, m.Name)
 		f.sayMoved(ctx, sources, plan)
 		return f.existingPlan(ctx, sources, plan, contents)
@@ -97,7 +102,10 @@ func (f *packFlags) existingPlan(ctx context.Context, sources transfer.Sources, 
 		}
 	}
 	prologue, err := bundle.NewPrologue(plan, contents)
-	return &planned{prologue, sources}, err
+	if err != nil {
+		return nil, err
+	}
+	return &planned{prologue, sources}, sayReleases(f.out, plan)
 }
 
 // sayMoved says which tags name something else upstream than in the plan, which
@@ -234,7 +242,7 @@ func otherImage(plan *bundle.Plan, wanted *wantedImages) string {
 	var here []string
 	seen := make(map[string]bool)
 	for _, w := range wanted.all() {
-		if name := w.Name.String(); !seen[name] && !skipped[name] {
+		if name := w.Name.String(); w.AttachedTo == "" && !seen[name] && !skipped[name] {
 			seen[name] = true
 			here = append(here, name)
 		}

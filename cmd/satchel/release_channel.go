@@ -68,6 +68,13 @@ func (f *releaseFlags) chooseVersions(out *output, g *graph.Graph) ([]graph.Node
 	if f.allVersions {
 		nodes, err := g.Between(f.from, to)
 		nodes = slices.DeleteFunc(nodes, func(n graph.Node) bool { return n.Version == f.from })
+		for _, node := range nodes {
+			steps, err := g.Path(f.from, node.Version)
+			if err != nil {
+				return nil, err
+			}
+			sayRisks(out, steps[len(steps)-1])
+		}
 		return nodes, newest(nodes, f.from, err)
 	}
 	steps, err := g.Path(f.from, to)
@@ -77,11 +84,15 @@ func (f *releaseFlags) chooseVersions(out *output, g *graph.Graph) ([]graph.Node
 	var nodes []graph.Node
 	for _, step := range steps {
 		nodes = append(nodes, step.Node)
-		for _, risk := range step.Conditional {
-			out.message("warning: the update to %s has a known risk, %s: %s %s", step.Node.Version, oneLine(risk.Name), oneLine(risk.Message), oneLine(risk.URL))
-		}
+		sayRisks(out, step)
 	}
 	return nodes, newest(nodes, f.from, nil)
+}
+
+func sayRisks(out *output, step graph.Step) {
+	for _, risk := range step.Conditional {
+		out.message("warning: the update to %s has a known risk, %s: %s %s", step.Node.Version, oneLine(risk.Name), oneLine(risk.Message), oneLine(risk.URL))
+	}
 }
 
 // errNewest says that a channel has no update.

@@ -151,7 +151,20 @@ func (f *releaseFlags) read(ctx context.Context, out *output, sources transfer.S
 			return nil, fmt.Errorf("channel %s: it has %s as version %s, and its payload says %s", f.channel, r.Reference, stated, r.Payload.Version)
 		}
 	}
-	return distinctReleases(releases), nil
+	return distinctReleases(releases), sameNames(releases)
+}
+
+// sameNames refuses different releases that would have one name at the site.
+func sameNames(releases []*transfer.Release) error {
+	taken := make(map[string]*transfer.Release)
+	for _, r := range releases {
+		tag := release.Tag(r.Payload.Version, r.Architecture)
+		if other := taken[tag]; other != nil && other.Digest != r.Digest {
+			return fmt.Errorf("releases %s and %s are different, and both are %s", other.Reference, r.Reference, tag)
+		}
+		taken[tag] = r
+	}
+	return nil
 }
 
 // distinctReleases leaves out what is the same release under another name.
@@ -198,6 +211,24 @@ func (f *releaseFlags) pin(ctx context.Context, sources transfer.Sources, wanted
 		wanted.components = append(wanted.components, r.Images...)
 	}
 	wanted.dropParts(releases)
+	return nil
+}
+
+// verifyPlanned verifies the signatures of the releases of a plan.
+func (f *releaseFlags) verifyPlanned(plan *bundle.Plan) error {
+	trust, err := f.trust.trust()
+	if err != nil {
+		return err
+	}
+	releases, err := transfer.Releases(plan)
+	if err != nil {
+		return err
+	}
+	for _, r := range releases {
+		if _, err := r.Verify(trust); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -35,7 +35,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"registry": registryCommand, "status": statusCommand, "flip": flipCommand, "truncate": truncateCommand,
-			"retag": retagCommand, "fault": faultCommand,
+			"retag": retagCommand, "fault": faultCommand, "release": releaseCommand, "expand": expandCommand,
+			"sametree": sametreeCommand,
 		},
 	})
 }

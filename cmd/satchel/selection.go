@@ -126,7 +126,14 @@ func releasesName(releases []*transfer.Release) string {
 	if first.Payload.Version != last.Payload.Version {
 		name += first.Payload.Version + "-"
 	}
-	return bundle.NameFrom(name + release.Tag(last.Payload.Version, last.Architecture))
+	name += release.Tag(last.Payload.Version, last.Architecture)
+	for _, r := range releases {
+		if r.Architecture != last.Architecture {
+			name += "-and-more"
+			break
+		}
+	}
+	return bundle.NameFrom(name)
 }
 
 // saySelection says what people should know of a selection before it is moved.

@@ -92,7 +92,7 @@ func (f *unpackFlags) run(ctx context.Context, media []string) error {
 			return err
 		}
 		sayUnchecked(f.out, unchecked)
-		return f.show(p.plan, b.Missing())
+		return f.show(p.plan, b.Missing(), false)
 	}
 	if f.receipt != "" {
 		// Better now than when all is pushed.
@@ -138,13 +138,13 @@ func (f *unpackFlags) open(media []string) (*openBundle, error) {
 }
 
 // show prints what would be pushed where; missing are the numbers of the volumes
-// that are not there.
-func (f *unpackFlags) show(plan *bundle.Plan, missing []int) error {
+// that are not there, copied says that there are no media.
+func (f *unpackFlags) show(plan *bundle.Plan, missing []int, copied bool) error {
 	destinations, err := transfer.Destinations(plan, f.site.names())
 	if err != nil {
 		return err
 	}
-	if _, err := f.site.write(f.out, plan, circumstances{trust: f.trust, insecure: !f.remote.tlsVerify}); err != nil {
+	if _, err := f.site.write(f.out, plan, circumstances{copied: copied, trust: f.trust, insecure: !f.remote.tlsVerify}); err != nil {
 		return err
 	}
 	type mapping struct {

@@ -278,7 +278,7 @@ func (v *readmeValues) takeReleases(b Bundle, o Options) {
 			if !ok {
 				continue
 			}
-			image := readmeImage{e.Label, name, r.ComponentRepository + "@" + string(c.Image.Digest)}
+			image := readmeImage{e.Label, name, b.repositoryOf(r, c.Image) + "@" + string(c.Image.Digest)}
 			if name == "must-gather" {
 				v.MustGather = append(v.MustGather, image)
 				continue
@@ -289,6 +289,17 @@ func (v *readmeValues) takeReleases(b Bundle, o Options) {
 			}
 		}
 	}
+}
+
+// repositoryOf returns where a component is at the site: with the others, unless
+// it was given another name.
+func (b Bundle) repositoryOf(r Release, source oci.Reference) string {
+	for _, image := range b.Images {
+		if image.Release && image.Source == source {
+			return image.Repository
+		}
+	}
+	return r.ComponentRepository
 }
 
 func signed(r Release) bool {

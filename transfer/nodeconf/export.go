@@ -1,0 +1,109 @@
+package nodeconf
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxExport bounds a file of exported resources in bytes.
+const MaxExport = 8 << 20
+
+// ParseExport reads mirror sets and the image configuration out of what oc get -o yaml
+// or -o json writes: single resources, several documents, lists. Other kinds are
+// passed over; a file without any of these is an error. Names are not checked; see
+// [Cluster.Check].
+func ParseExport(data []byte) (Cluster, error) {
+	var c Cluster
+	if len(data) > MaxExport {
+		return c, fmt.Errorf("%d bytes are more than %d", len(data), MaxExport)
+	}
+	found := false
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var doc resource
+		err := documents.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return Cluster{}, err
+		}
+		for _, one := range append(doc.List, doc) {
+			counts, err := one.addTo(&c)
+			if err != nil {
+				return Cluster{}, err
+			}
+			found = found || counts
+		}
+	}
+	if !found {
+		return Cluster{}, fmt.Errorf("no %s, %s, %s or image configuration is in it", digestMirrorSet, tagMirrorSet, contentSourcePolicy)
+	}
+	return c, nil
+}
+
+type resource struct {
+	List       []resource `yaml:"items"`
+	APIVersion string     `yaml:"apiVersion"`
+	Kind       string     `yaml:"kind"`
+	Metadata   struct {
+		Name string `yaml:"name"`
+	} `yaml:"metadata"`
+	Spec yaml.Node `yaml:"spec"`
+}
+
+type exportedEntry struct {
+	Source  string       `yaml:"source"`
+	Mirrors []string     `yaml:"mirrors"`
+	Policy  SourcePolicy `yaml:"mirrorSourcePolicy"`
+}
+
+// addTo says whether the resource is of a kind that counts.
+func (r resource) addTo(c *Cluster) (bool, error) {
+	var spec struct {
+		Digests  []exportedEntry `yaml:"imageDigestMirrors"`
+		Tags     []exportedEntry `yaml:"imageTagMirrors"`
+		Policies []exportedEntry `yaml:"repositoryDigestMirrors"`
+		Sources  struct {
+			Insecure []string `yaml:"insecureRegistries"`
+			Blocked  []string `yaml:"blockedRegistries"`
+			Allowed  []string `yaml:"allowedRegistries"`
+			Search   []string `yaml:"containerRuntimeSearchRegistries"`
+		} `yaml:"registrySources"`
+	}
+	switch r.Kind {
+	case digestMirrorSet, tagMirrorSet, contentSourcePolicy:
+	case "Image":
+		if r.APIVersion != "config.openshift.io/v1" { // image.openshift.io has another of this name
+			return false, nil
+		}
+	default:
+		return false, nil
+	}
+	if err := r.Spec.Decode(&spec); err != nil && !r.Spec.IsZero() {
+		return false, fmt.Errorf("%s %.80q: %w", r.Kind, r.Metadata.Name, err)
+	}
+	switch r.Kind {
+	case digestMirrorSet:
+		c.IDMS = r.entries(c.IDMS, spec.Digests)
+	case tagMirrorSet:
+		c.ITMS = r.entries(c.ITMS, spec.Tags)
+	case contentSourcePolicy:
+		c.ICSP = r.entries(c.ICSP, spec.Policies)
+	default:
+		c.Insecure, c.Blocked = append(c.Insecure, spec.Sources.Insecure...), append(c.Blocked, spec.Sources.Blocked...)
+		c.Allowed, c.Search = append(c.Allowed, spec.Sources.Allowed...), append(c.Search, spec.Sources.Search...)
+	}
+	return true, nil
+}
+
+func (r resource) entries(to []Entry, from []exportedEntry) []Entry {
+	for _, e := range from {
+		to = append(to, Entry{Source: e.Source, Mirrors: e.Mirrors, Policy: e.Policy, Name: r.Metadata.Name})
+	}
+	return to
+}

@@ -1,0 +1,71 @@
+package nodeconf
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+var (
+	// What the API server and the operator demand of sources and mirrors:
+	// openshift/machine-config-operator, helpers.go, sourceRegex and mirrorRegex.
+	validSource = regexp.MustCompile(`^\*(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))+$|^` + place + `$`)
+	validMirror = regexp.MustCompile(`^` + place + `$`)
+	// Registries may be anything there that has no star within. What would
+	// have to be escaped is refused here.
+	validScope = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]*$`)
+)
+
+const place = `((?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))+)?(?::[0-9]+)?)(?:(?:/[a-z0-9]+(?:(?:(?:[._]|__|[-]*)[a-z0-9]+)+)?)+)?`
+
+const wildcard = "*."
+
+func checkScope(what, scope string) error {
+	domain, wild := strings.CutPrefix(scope, wildcard)
+	if !validScope.MatchString(scope) || wild && strings.ContainsAny(domain, "/:") {
+		return fmt.Errorf("%s %.200q is not HOST[:PORT][/PATH] or *.HOST", what, scope)
+	}
+	return nil
+}
+
+// nested says whether a scope lies in another, or is it: as
+// ScopeIsNestedInsideScope of openshift/runtime-utils.
+func nested(scope, in string) bool {
+	if scope == in {
+		return true
+	}
+	if len(scope) > len(in) && strings.HasPrefix(scope, in) && scope[len(in)] == '/' {
+		return true
+	}
+	if !strings.HasPrefix(in, wildcard) {
+		return false
+	}
+	host, _, port := strings.Cut(scope, ":")
+	if port {
+		return strings.HasSuffix(host, in[1:]) && !strings.Contains(host, "/")
+	}
+	host, _, _ = strings.Cut(scope, "/")
+	return strings.HasSuffix(host, in[1:])
+}
+
+// within returns the first of the scopes that a place lies in.
+func within(place string, scopes []string) (string, bool) {
+	for _, s := range scopes {
+		if nested(place, s) {
+			return s, true
+		}
+	}
+	return "", false
+}
+
+// below returns what of a place follows a scope that it lies in. For a wildcard that
+// is what follows the host, a port included.
+func below(place, scope string) string {
+	if strings.HasPrefix(scope, wildcard) {
+		if i := strings.IndexAny(place, ":/"); i >= 0 {
+			return place[i:]
+		}
+		return ""
+	}
+	return place[len(scope):]
+}
