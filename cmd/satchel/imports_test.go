@@ -24,7 +24,6 @@ const module = "satchel"
 // package needs a row.
 var mayImport = map[string][]string{
 	"oci":                   {},
-	"oci/catalog":           {"oci"},
 	"oci/layers":            {"oci"},
 	"oci/layout":            {"oci"},
 	"oci/ocdir":             {"oci"},
@@ -36,7 +35,6 @@ var mayImport = map[string][]string{
 	"verify":                {"oci", "bundle"},
 	"transfer":              {"oci", "oci/layers", "oci/release", "oci/release/signature", "bundle"},
 	"transfer/extract":      {"oci", "oci/layers", "oci/release"},
-	"transfer/imageset":     {"oci", "oci/catalog"},
 	"transfer/nodeconf":     {"oci"},
 	"transfer/site":         {"oci", "oci/release"},
 	"fixtures":              {"oci", "bundle"},
