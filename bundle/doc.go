@@ -28,8 +28,8 @@ const (
 	MaxMember = 8<<30 - 1
 	// MaxReason bounds the reasons in what is missing, in bytes.
 	MaxReason = 500
-	// MaxInline is the largest blob in bytes whose bytes stand in the plan.
-	MaxInline = 1 << 20
+	// MaxInline is the largest content in bytes whose bytes stand in the plan.
+	MaxInline = 4 << 20
 	// maxPrologueShare is the part of a volume, as one in so many bytes, that
 	// its prologue may take.
 	maxPrologueShare = 10

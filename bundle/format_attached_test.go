@@ -97,8 +97,8 @@ func TestFormatAttached(t *testing.T) {
 			}
 		}
 	}
-	const limit = "| bytes of an inline blob | 1 … 1,048,576 |"
-	if bundle.MaxInline != 1_048_576 || !strings.Contains(chapters(t, "11. Limits", "12. "), limit) {
+	const limit = "| bytes of an inline blob or manifest | 1 … 4,194,304 |"
+	if bundle.MaxInline != 4<<20 || !strings.Contains(chapters(t, "11. Limits", "12. "), limit) {
 		t.Errorf("FORMAT.md does not say that an inline blob has at most %d bytes", bundle.MaxInline)
 	}
 }

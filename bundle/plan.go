@@ -48,6 +48,11 @@ type Plan struct {
 // Request is what the packer asked for, kept for people and for repeating it.
 // No secret and no path is in it.
 type Request struct {
+	// Catalogs are the operator catalogs that were asked for, with what was selected
+	// of each: REF[=SELECTION].
+	Catalogs []string `json:"catalogs,omitempty"`
+	// CatalogsAsIs says that they are carried as they are, whatever was selected.
+	CatalogsAsIs bool `json:"catalogsAsIs,omitempty"`
 	// Channel is how releases were found in an update graph, for people and to
 	// tell whether the same is asked for again.
 	Channel string `json:"channel,omitempty"`
@@ -98,8 +103,8 @@ type Image struct {
 	// Destinations, if there are any, are where the image is to be at the site,
 	// PATH:TAG below the prefix, all with the same path; none: naming decides.
 	Destinations []string `json:"destinations,omitempty"`
-	// Part says what the image is of a release, [PartRelease] or
-	// [PartComponent]; empty for others.
+	// Part says what the image is: [PartRelease], [PartComponent] or
+	// [PartCatalog]; empty for others.
 	Part string `json:"part,omitempty"`
 	// Platforms are those of the packed image manifests, OS/ARCH[/VARIANT],
 	// sorted; empty where none is stated.
@@ -114,10 +119,11 @@ type Image struct {
 	Sparse bool `json:"sparse,omitempty"`
 }
 
-// What an image is of a release, as [Image.Part] says it.
+// What an image is, as [Image.Part] says it.
 const (
 	PartRelease   = "release"   // the release image itself
 	PartComponent = "component" // an image that a release names
+	PartCatalog   = "catalog"   // an operator catalog
 )
 
 // Attached is a typed descriptor of content of the bundle.
@@ -142,7 +148,7 @@ type Manifest struct {
 
 // Origin says where bytes can be had again. Exactly one field is set.
 type Origin struct {
-	// Inline are the bytes themselves, for small blobs that no registry holds;
+	// Inline are the bytes themselves, for small content that no registry holds;
 	// at most [MaxInline].
 	Inline []byte `json:"inline,omitempty"`
 	// Local is the label of a local source. Paths are not recorded; sources

@@ -44,16 +44,16 @@ func TestPlanOrigins(t *testing.T) {
 		{"another size", "bytes in the plan are not it", func(p *bundle.Plan) { p.Blobs[at].Size++ }},
 		{"another digest", "bytes in the plan are not it", func(p *bundle.Plan) { p.Blobs[at].Digest = digest.FromString("other") }},
 		{"inline and held", "its bytes are in the plan, and it is held", func(p *bundle.Plan) { p.Blobs[at].Volume, p.Blobs[at].Held = 0, 1 }},
-		{"too many bytes", "want 1 to 1048576", func(p *bundle.Plan) { fill(p, large) }},
+		{"too many bytes", "want 1 to 4194304", func(p *bundle.Plan) { fill(p, large) }},
 		{"inline and a repository", "exactly one of", func(p *bundle.Plan) { p.Blobs[at].Origin.Repository = "quay.example/a" }},
 		{"inline and local", "exactly one of", func(p *bundle.Plan) { p.Blobs[at].Origin.Local = "layout" }},
 		{"inline and a URL", "exactly one of", func(p *bundle.Plan) { p.Blobs[at].Origin.URLs, p.Request.Foreign = urls, true }},
 		{"from nowhere", "exactly one of", func(p *bundle.Plan) { p.Blobs[at].Origin = bundle.Origin{} }},
 		{"a URL that nobody asked for", "the request has no foreign layers", func(p *bundle.Plan) { p.Blobs[0].Origin = bundle.Origin{URLs: urls} }},
-		{"a manifest from a URL", "neither a repository nor local", func(p *bundle.Plan) {
+		{"a manifest from a URL", "it comes from a URL", func(p *bundle.Plan) {
 			p.Manifests[0].Origin, p.Request.Foreign = bundle.Origin{URLs: urls}, true
 		}},
-		{"a manifest in the plan", "neither a repository nor local", func(p *bundle.Plan) { p.Manifests[0].Origin = bundle.Origin{Inline: []byte("{}")} }},
+		{"another manifest in the plan", "bytes in the plan are not it", func(p *bundle.Plan) { p.Manifests[0].Origin = bundle.Origin{Inline: []byte("{}")} }},
 	} {
 		refusePlan(t, test.name, test.says, planJSON, test.edit)
 	}
@@ -68,7 +68,7 @@ func TestPlanOrigins(t *testing.T) {
 	s := newSource("empty")
 	s.add(t, "registry.example/a:1")
 	s.put(&s.selection.Blobs[0], "application/json", nil, bundle.Origin{Inline: []byte{}})
-	if _, _, err := bundle.NewPlan(s.selection, 50_000); err == nil || !strings.Contains(err.Error(), "want 1 to 1048576") {
+	if _, _, err := bundle.NewPlan(s.selection, 50_000); err == nil || !strings.Contains(err.Error(), "want 1 to 4194304") {
 		t.Errorf("an empty blob: %v", err)
 	}
 }

@@ -132,6 +132,11 @@ func (p *Plan) checkHeld() error {
 }
 
 func (r Request) check() error {
+	for _, catalog := range r.Catalogs {
+		if !validAnnotation.MatchString(catalog) {
+			return fmt.Errorf("request: catalog %.80q", catalog)
+		}
+	}
 	for _, release := range r.Releases {
 		if _, err := oci.SplitReference(release); err != nil {
 			return fmt.Errorf("request: release: %w", err)

@@ -59,10 +59,11 @@ func (p *Plan) checkImages(manifests map[digest.Digest]Content) error {
 }
 
 func checkPart(part string) error {
-	if part != "" && part != PartRelease && part != PartComponent {
-		return fmt.Errorf("part %.80q of a release", part)
+	switch part {
+	case "", PartRelease, PartComponent, PartCatalog:
+		return nil
 	}
-	return nil
+	return fmt.Errorf("part %.80q", part)
 }
 
 // CheckDestinations refuses what cannot be [Image.Destinations].
@@ -93,20 +94,29 @@ func (p *Plan) checkOrigins() error {
 		if b.Origin.URLs != nil && !p.Request.Foreign {
 			return fmt.Errorf("blob %s: it comes from a URL, and the request has no foreign layers", b.Digest)
 		}
-		if b.Origin.Inline == nil {
-			continue
-		}
-		if int64(len(b.Origin.Inline)) != b.Size || digest.FromBytes(b.Origin.Inline) != b.Digest {
-			return fmt.Errorf("blob %s: the %d bytes in the plan are not it", b.Digest, len(b.Origin.Inline))
-		}
-		if b.Held != 0 {
+		if b.Origin.Inline != nil && b.Held != 0 {
 			return fmt.Errorf("blob %s: its bytes are in the plan, and it is held", b.Digest)
+		}
+		if err := checkInline(b.Content, b.Origin); err != nil {
+			return fmt.Errorf("blob %w", err)
 		}
 	}
 	for i := range p.Manifests {
-		if m := &p.Manifests[i]; m.Origin.URLs != nil || m.Origin.Inline != nil {
-			return fmt.Errorf("manifest %s: its origin is neither a repository nor local", m.Digest)
+		m := &p.Manifests[i]
+		if m.Origin.URLs != nil {
+			return fmt.Errorf("manifest %s: it comes from a URL", m.Digest)
 		}
+		if err := checkInline(m.Content, m.Origin); err != nil {
+			return fmt.Errorf("manifest %w", err)
+		}
+	}
+	return nil
+}
+
+// checkInline compares content with its bytes in the plan, if they are there.
+func checkInline(c Content, o Origin) error {
+	if o.Inline != nil && (int64(len(o.Inline)) != c.Size || digest.FromBytes(o.Inline) != c.Digest) {
+		return fmt.Errorf("%s: the %d bytes in the plan are not it", c.Digest, len(o.Inline))
 	}
 	return nil
 }

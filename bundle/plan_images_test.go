@@ -45,9 +45,9 @@ func TestPlanImages(t *testing.T) {
 			p.Images[7].AttachedTo = p.Images[0].Reference
 		}},
 
-		{"another part", `part "operator" of a release`, func(p *bundle.Plan) { p.Images[0].Part = "operator" }},
-		{"a part in upper case", `part "Release" of a release`, func(p *bundle.Plan) { p.Images[0].Part = "Release" }},
-		{"a part with more behind it", `part "component " of a release`, func(p *bundle.Plan) { p.Images[0].Part = bundle.PartComponent + " " }},
+		{"another part", `part "operator"`, func(p *bundle.Plan) { p.Images[0].Part = "operator" }},
+		{"a part in upper case", `part "Release"`, func(p *bundle.Plan) { p.Images[0].Part = "Release" }},
+		{"a part with more behind it", `part "component "`, func(p *bundle.Plan) { p.Images[0].Part = bundle.PartComponent + " " }},
 		{"another part that is held", `held image quay.example/openshift/payload@`, func(p *bundle.Plan) { p.Held[0].Part = "operator" }},
 
 		{"a platform without architecture", `platform "linux"`, func(p *bundle.Plan) { p.Images[0].Platforms[0] = "linux" }},

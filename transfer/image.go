@@ -52,6 +52,31 @@ func (img *image) origin() bundle.Origin {
 	return bundle.Origin{Repository: img.wanted.Name.Repository}
 }
 
+// made returns content that satchel made for the image.
+func (img *image) made(d digest.Digest) ([]byte, bool) {
+	if img.wanted.Made == nil {
+		return nil, false
+	}
+	content, ok := img.wanted.Made.Contents[d]
+	return content, ok
+}
+
+// originOf says where content of the image comes from.
+func (img *image) originOf(d digest.Digest) bundle.Origin {
+	if content, ok := img.made(d); ok {
+		return bundle.Origin{Inline: content}
+	}
+	return img.origin()
+}
+
+// called names the image for people.
+func (img *image) called() string {
+	if len(img.wanted.Operators) == 0 {
+		return img.wanted.Name.String()
+	}
+	return img.wanted.Name.String() + ", which " + strings.Join(img.wanted.Operators, ", ") + " need"
+}
+
 // source names the origin; labels and repositories differ by the slash.
 func (img *image) source() string { return img.wanted.Local + "/" + img.origin().Repository }
 
@@ -97,6 +122,10 @@ func (img *image) read(ctx context.Context) error {
 
 func (img *image) resolve(ctx context.Context) error {
 	w := img.wanted
+	if w.Made != nil {
+		img.root = w.Made.Root
+		return nil
+	}
 	if w.Local == "" {
 		ref := w.Name
 		if w.Root != "" {
@@ -126,6 +155,9 @@ func (img *image) resolve(ctx context.Context) error {
 func (img *image) fetch(ctx context.Context, d oci.Descriptor) ([]byte, error) {
 	if content, ok := img.cache.get(img.source(), d.Digest); ok {
 		return content, oci.Verify(content, d)
+	}
+	if content, ok := img.made(d.Digest); ok {
+		return content, img.cache.put(img.source(), d.Digest, content)
 	}
 	var content []byte
 	var err error
@@ -233,6 +265,9 @@ func isAbsence(from bundle.Origin, err error) bool {
 func (img *image) reason(err error) string {
 	if img.wanted.Local != "" {
 		return bundle.CleanReason("local source " + img.wanted.Local + " does not have it")
+	}
+	if len(img.wanted.Operators) > 0 {
+		return bundle.CleanReason("needed by " + strings.Join(img.wanted.Operators, ", ") + ": " + err.Error())
 	}
 	return bundle.CleanReason(err.Error())
 }

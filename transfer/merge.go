@@ -59,6 +59,7 @@ func (m *merger) request() bundle.Request {
 	r := bundle.Request{
 		Channel: o.Channel, Foreign: o.Foreign, NoAttachments: o.NoAttachments, Platforms: o.Platforms, Sparse: o.Sparse,
 	}
+	r.Catalogs, r.CatalogsAsIs = o.CatalogRequests, o.CatalogsAsIs
 	for _, release := range o.Releases {
 		r.Releases = append(r.Releases, release.Reference)
 		r.Unsigned = r.Unsigned || release.Unsigned != ""
@@ -127,6 +128,13 @@ func (m *merger) attach() {
 			}
 		}
 	}
+	for _, c := range m.options.Catalogs {
+		if root := c.Image.Root; m.parsed[root] != nil {
+			m.selection.Attached = append(m.selection.Attached, c.attach(bundle.Content{
+				Digest: root, MediaType: m.parsed[root].MediaType, Size: m.sizes[root],
+			}))
+		}
+	}
 	if len(group) > 0 {
 		m.selection.Blobs = append(m.selection.Blobs, group)
 	}
@@ -139,7 +147,7 @@ func (m *merger) addManifests(img *image) {
 			continue
 		}
 		m.parsed[d.Digest], m.sizes[d.Digest] = one.parsed, d.Size
-		m.selection.Manifests = append(m.selection.Manifests, bundle.Manifest{Content: bundle.ContentOf(d), Origin: img.origin()})
+		m.selection.Manifests = append(m.selection.Manifests, bundle.Manifest{Content: bundle.ContentOf(d), Origin: img.originOf(d.Digest)})
 		m.selection.Contents[d.Digest], _ = img.cache.get(img.source(), d.Digest)
 	}
 	for d, reason := range img.absent {
@@ -200,7 +208,7 @@ func (m *merger) blobs(img *image) ([]bundle.Blob, error) {
 	came := img.cameWith()
 	for _, one := range img.manifests {
 		for _, d := range one.parsed.Blobs {
-			origin := img.origin()
+			origin := img.originOf(d.Digest)
 			if oci.IsForeign(d.MediaType) {
 				if !m.options.Foreign {
 					return nil, fmt.Errorf("layer %s: %w", d.Digest, ErrForeign)

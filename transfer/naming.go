@@ -133,7 +133,7 @@ func (n Names) place(image bundle.Image, ref oci.Reference) Destination {
 			d.Repository = n.To + "/" + path
 			d.Tags = append(d.Tags, tag)
 		}
-	case image.Part != "":
+	case image.Part == bundle.PartRelease || image.Part == bundle.PartComponent:
 		d = Destination{Repository: n.To + "/" + n.releaseRepository(image.Part)}
 	case n.Naming == NamingHost:
 		d.Repository = n.To + "/" + hostComponent(ref.Host()) + "/" + ref.Path()

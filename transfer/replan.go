@@ -40,7 +40,7 @@ func Moved(ctx context.Context, sources Sources, plan *bundle.Plan, jobs int) []
 	}
 	local := make(map[digest.Digest]bool)
 	for i := range plan.Manifests {
-		local[plan.Manifests[i].Digest] = plan.Manifests[i].Origin.Local != ""
+		local[plan.Manifests[i].Digest] = plan.Manifests[i].Origin.Repository == ""
 	}
 	now := make([]MovedTag, len(plan.Images))
 	var g errgroup.Group
@@ -147,6 +147,9 @@ func (s Sources) manifest(ctx context.Context, m *bundle.Manifest) ([]byte, erro
 			return nil, fmt.Errorf("local source %s is not named", m.Origin.Local)
 		}
 		return layout.Manifest(ctx, m.Descriptor())
+	}
+	if m.Origin.Inline != nil {
+		return m.Origin.Inline, nil
 	}
 	return nil, errors.New("its origin is neither a repository nor a local source")
 }

@@ -31,6 +31,11 @@ type Wanted struct {
 	// [bundle.Image.AttachedTo].
 	Destinations []string
 	AttachedTo   string
+	// Made is the image itself, where satchel made it; Name is what it is called.
+	// What it names and Made does not have comes from the repository of Name.
+	Made *Made
+	// Operators are those that need the image, for people.
+	Operators []string
 }
 
 // SelectOptions say what of the images is packed.
@@ -50,6 +55,11 @@ type SelectOptions struct {
 	SkipMissing bool
 	// Releases are those of which the images are wanted too, before all others.
 	Releases []*Release
+	// Catalogs are those of which the images are wanted too, after the releases'.
+	Catalogs []*Catalog
+	// CatalogRequests are noted in the request; see [bundle.Request.Catalogs].
+	CatalogRequests []string
+	CatalogsAsIs    bool
 	// Channel is noted in the request; see [bundle.Request.Channel].
 	Channel string
 	// NoAttachments leaves out signatures and whatever else is attached to
@@ -79,6 +89,11 @@ func Select(ctx context.Context, sources Sources, wanted []Wanted, o SelectOptio
 	images := make([]*image, 0, len(wanted))
 	for _, r := range o.Releases {
 		for _, w := range r.Images {
+			images = append(images, newImage(w, nil))
+		}
+	}
+	for _, c := range o.Catalogs {
+		for _, w := range append([]Wanted{c.Image}, c.Images...) {
 			images = append(images, newImage(w, nil))
 		}
 	}
@@ -126,7 +141,7 @@ func readImages(ctx context.Context, images []*image, o SelectOptions) error {
 				return nil
 			}
 			if err != nil {
-				return fmt.Errorf("image %s: %w", img.wanted.Name, err)
+				return fmt.Errorf("image %s: %w", img.called(), err)
 			}
 			tell(o.Progress, Event{Kind: ImageResolved, Image: img.wanted.Name.String(), Digest: img.root.Digest})
 			return nil

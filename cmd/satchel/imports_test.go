@@ -24,6 +24,7 @@ const module = "satchel"
 // package needs a row.
 var mayImport = map[string][]string{
 	"oci":                   {},
+	"oci/catalog":           {"oci"},
 	"oci/layers":            {"oci"},
 	"oci/layout":            {"oci"},
 	"oci/ocdir":             {"oci"},
@@ -33,7 +34,8 @@ var mayImport = map[string][]string{
 	"oci/release/signature": {"oci"},
 	"bundle":                {"oci"},
 	"verify":                {"oci", "bundle"},
-	"transfer":              {"oci", "oci/layers", "oci/release", "oci/release/signature", "bundle"},
+	"transfer":              {"oci", "oci/catalog", "oci/layers", "oci/release", "oci/release/signature", "bundle"},
+	"transfer/imageset":     {"oci", "oci/catalog"},
 	"transfer/extract":      {"oci", "oci/layers", "oci/release"},
 	"transfer/nodeconf":     {"oci"},
 	"transfer/site":         {"oci", "oci/release"},
@@ -44,8 +46,8 @@ var mayImport = map[string][]string{
 
 // inProgram are the packages that cmd wires together.
 var inProgram = []string{
-	"oci", "oci/layout", "oci/ocdir", "oci/registry", "oci/release", "oci/release/graph", "oci/release/signature",
-	"bundle", "verify", "transfer", "transfer/extract", "transfer/site",
+	"oci", "oci/catalog", "oci/layout", "oci/ocdir", "oci/registry", "oci/release", "oci/release/graph", "oci/release/signature",
+	"bundle", "verify", "transfer", "transfer/extract", "transfer/imageset", "transfer/site",
 }
 
 // onlyImports lists all that some packages may import beside the standard

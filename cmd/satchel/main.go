@@ -54,7 +54,7 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{packCommand(), verifyCommand(), unpackCommand(), copyCommand(), inspectCommand(), resourcesCommand(), extractCommand(), completionCommand(), versionCommand()}
+	return []command{packCommand(), verifyCommand(), unpackCommand(), copyCommand(), inspectCommand(), resourcesCommand(), extractCommand(), configCommand(), completionCommand(), versionCommand()}
 }
 
 // usageError is an error in the use of the command line.

@@ -42,7 +42,11 @@ func (f *packFlags) choosePlan(ctx context.Context, client *registry.Client, wan
 			return nil, err
 		}
 		sources := wanted.sources(client)
-		if err := f.release.pin(ctx, sources, wanted, plan); err != nil {
+		err = f.release.pin(ctx, sources, wanted, plan)
+		if err == nil {
+			err = f.catalog.pin(ctx, f.out, sources, wanted, plan)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s holds %s: %w", m.Name, plan.Name, err)
 		}
 		if err := f.sameSettings(plan, wanted, haves); err != nil {
@@ -204,6 +208,9 @@ func (f *packFlags) sameSettings(plan *bundle.Plan, wanted *wantedImages, haves 
 	}
 	if f.noAttachments != r.NoAttachments {
 		differ("--no-attachments", f.noAttachments, r.NoAttachments)
+	}
+	if !slices.Equal(f.catalog.requests, r.Catalogs) || f.catalog.asIs != r.CatalogsAsIs {
+		differ("--catalog", f.catalog.requests, r.Catalogs)
 	}
 	if f.release.request() != r.Channel {
 		differ("--release-channel", f.release.request(), r.Channel)

@@ -105,6 +105,9 @@ func realSized(t *testing.T, source *releaseSource) fixtures.Release {
 // TestRealSizedRelease carries a release of the size and with the names of the
 // real 4.12.0 into real registries, under both namings, and copies it.
 func TestRealSizedRelease(t *testing.T) {
+	if raceDetector {
+		t.Skip("it is a matter of size, and takes minutes under the race detector; smaller releases run with it")
+	}
 	v3 := distribution(t)
 	// The referrers API of fixtures reads all manifests for each question.
 	upstream := startRegistry(t, fixtures.Options{RefuseReferrers: true})

@@ -26,10 +26,12 @@ type selectionFlags struct {
 	skip          bool
 	noAttachments bool
 	release       releaseFlags
+	catalog       catalogFlags
 }
 
 func (f *selectionFlags) add(flags *pflag.FlagSet) {
 	f.release.add(flags)
+	f.catalog.add(flags)
 	flags.StringArrayVar(&f.imagesFile, "images-file", nil, "`FILE` with one REF a line; # begins a comment")
 	flags.StringArrayVar(&f.mappings, "mapping", nil, "`FILE` with SRC=DST lines as for oc image mirror -f: DST is kept for the site")
 	flags.StringVar(&f.fromDir, "from-dir", "", "`DIR` that oc mirrored to, for REFs that begin with file://")
@@ -44,7 +46,7 @@ var platformPattern = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`)
 
 // names reports whether the flags name any image.
 func (f *selectionFlags) names() bool {
-	return len(f.imagesFile) > 0 || len(f.mappings) > 0 || f.release.names()
+	return len(f.imagesFile) > 0 || len(f.mappings) > 0 || f.release.names() || f.catalog.names()
 }
 
 func (f *selectionFlags) check(references []string) error {
@@ -59,6 +61,9 @@ func (f *selectionFlags) check(references []string) error {
 	tree := slices.ContainsFunc(references, func(s string) bool { return strings.HasPrefix(s, fileTransport) })
 	if tree && f.fromDir == "" {
 		return usagef("file:// is read from the directory that oc mirrored to: name it with --from-dir")
+	}
+	if _, err := f.catalog.wanted(); err != nil {
+		return err
 	}
 	return f.release.check()
 }
@@ -103,6 +108,10 @@ func (f *selectionFlags) choose(ctx context.Context, out *output, sources transf
 		return bundle.Selection{}, err
 	}
 	wanted.dropParts(o.Releases)
+	if o.Catalogs, err = f.catalog.read(ctx, out, sources, nil); err != nil {
+		return bundle.Selection{}, err
+	}
+	o.CatalogRequests, o.CatalogsAsIs = f.catalog.requests, f.catalog.asIs
 	if haves.topUp != nil {
 		out.message("reading the manifests of what %s lacks", haves.topUp.Name())
 		return transfer.SelectTopUp(ctx, sources, haves.topUp, wanted.images, o)
@@ -110,6 +119,9 @@ func (f *selectionFlags) choose(ctx context.Context, out *output, sources transf
 	images := len(wanted.images)
 	for _, r := range o.Releases {
 		images += len(r.Images)
+	}
+	for _, c := range o.Catalogs {
+		images += 1 + len(c.Images)
 	}
 	out.message("reading the manifests of %s", count(images, "image"))
 	selection, err := transfer.Select(ctx, sources, wanted.images, o)

@@ -183,10 +183,21 @@ func siteBundle(plan *bundle.Plan, names transfer.Names, trust transfer.Trust) (
 		if image.Part == bundle.PartComponent {
 			components = destinations[i].Repository
 		}
+		if image.Part == bundle.PartCatalog {
+			continue // its CatalogSource names it where it is
+		}
 		b.Images = append(b.Images, site.Image{
 			Source: ref, Digest: image.Root.Digest, Repository: destinations[i].Repository, Tags: destinations[i].Tags,
-			Attachment: image.AttachedTo != "", Release: image.Part != "",
+			Attachment: image.AttachedTo != "", Release: image.Part == bundle.PartRelease || image.Part == bundle.PartComponent,
 		})
+	}
+	for _, c := range transfer.Catalogs(plan) {
+		ref, err := oci.SplitReference(c.Reference)
+		if err != nil {
+			return b, err
+		}
+		to := byReference[c.Reference]
+		b.Catalogs = append(b.Catalogs, site.Catalog{Source: ref, Digest: c.Digest, Repository: to.Repository, Tag: to.Tags[0], Configs: c.Configs})
 	}
 	releases, err := transfer.Releases(plan)
 	if err != nil {

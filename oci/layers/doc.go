@@ -2,10 +2,10 @@
 // it: nothing is written, and what is in memory is bounded whatever the layers
 // hold.
 //
-// [Walk] reads one layer, [Find] one file of an image. Layers come from outside,
-// and what they hold is believed only when their size and digest have agreed,
-// which is known at their end: content handed out before that must be thrown
-// away when the call fails.
+// [Walk] reads one layer, [Find] one file of an image, [Tree.Walk] all files of
+// one of its directories. Layers come from outside, and what they hold is
+// believed only when their size and digest have agreed, which is known at their
+// end: content handed out before that must be thrown away when the call fails.
 package layers
 
 import (
@@ -31,11 +31,15 @@ const (
 	// MaxWindow bounds the memory that a zstd frame may ask for in bytes; it
 	// is what the zstd tool takes without being told.
 	MaxWindow = 128 << 20
-	// MaxLinks bounds the links that one [Find] follows, as Linux does.
+	// MaxLinks bounds the links that are followed for one file, as Linux does.
 	MaxLinks = 40
 	// MaxListing bounds what one [Find] keeps of the names of an image, in
-	// bytes; an image of 100,000 files needs about a fifth.
+	// bytes; an image of 100,000 files needs about a fifth. [Tree.Walk] may
+	// need as much again.
 	MaxListing = 128 << 20
+	// MaxShared bounds, in bytes, the content that [Tree.Walk] keeps of a file
+	// that links lead to, times the names that it has by them.
+	MaxShared = 128 << 20
 )
 
 var (

@@ -31,8 +31,8 @@ func Find(ctx context.Context, open Open, layers []oci.Descriptor, name string, 
 	return NewTree(open, layers).Find(ctx, name, to)
 }
 
-// Tree finds several files of one image and remembers the names of the layers
-// that it has read. It is not for concurrent use.
+// Tree finds several files of one image, or walks through them, and remembers the
+// names of the layers that it has read. It is not for concurrent use.
 type Tree struct {
 	open     Open
 	layers   []oci.Descriptor // bottom first
@@ -52,21 +52,30 @@ func (t *Tree) Find(ctx context.Context, name string, to func(e Entry, r io.Read
 	if !fs.ValidPath(name) || name == "." || len(name) > MaxName {
 		return fail(fs.ErrInvalid)
 	}
+	_, err := t.chase(name, func(want string, top int) (*hop, error) {
+		return t.look(ctx, want, top, to)
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// chase calls step with name and with whatever links lead to, until there is no
+// further link, and returns where that was.
+func (t *Tree) chase(name string, step func(want string, top int) (*hop, error)) (string, error) {
 	want, top := name, len(t.layers)-1
 	for range MaxLinks + 1 {
-		next, err := t.look(ctx, want, top, to)
-		if err != nil {
-			return fail(err)
-		}
-		if next == nil {
-			return nil
+		next, err := step(want, top)
+		if next == nil || err != nil {
+			return want, err
 		}
 		want, top = next.name, next.top
 		if !fs.ValidPath(want) || want == "." || len(want) > MaxName {
-			return fail(fmt.Errorf("a link leads to %.80q: %w", want, fs.ErrInvalid))
+			return "", fmt.Errorf("a link leads to %.80q: %w", want, fs.ErrInvalid)
 		}
 	}
-	return fail(fmt.Errorf("more than %d links: %w", MaxLinks, ErrLimit))
+	return "", fmt.Errorf("more than %d links: %w", MaxLinks, ErrLimit)
 }
 
 // hop is where a link leads: a name, sought from the layer top downwards.
@@ -78,15 +87,39 @@ type hop struct {
 // look seeks a path from the layer top downwards. It returns where a link leads,
 // or nil when the content was handed out.
 func (t *Tree) look(ctx context.Context, want string, top int, to func(Entry, io.Reader) error) (*hop, error) {
+	given := false
+	at, next, err := t.locate(want, top, func(k int) (err error) {
+		given, err = t.list(ctx, k, want, to)
+		return err
+	})
+	switch {
+	case err != nil || next != nil:
+		return next, err
+	case at.typ != tar.TypeReg:
+		return nil, noRegular(want)
+	case given:
+		return nil, nil
+	}
+	return nil, t.give(ctx, at.layer, want, to)
+}
+
+// place is where a path stands that is no link.
+type place struct {
+	layer int
+	typ   byte
+}
+
+// locate seeks a path from the layer top downwards and has layers listed whose
+// names are not known yet. It returns where the path stands, or where a link
+// leads.
+func (t *Tree) locate(want string, top int, list func(k int) error) (place, *hop, error) {
 	// directories are those before want that a layer above has: what is no
 	// directory below them is hidden, and hides what is still deeper.
 	directories := make(map[string]bool)
 	for k := top; k >= 0; k-- {
-		given := false
 		if t.listings[k] == nil {
-			var err error
-			if given, err = t.list(ctx, k, want, to); err != nil {
-				return nil, err
+			if err := list(k); err != nil {
+				return place{}, nil, err
 			}
 		}
 		l := t.listings[k]
@@ -101,40 +134,39 @@ func (t *Tree) look(ctx context.Context, want string, top int, to func(Entry, io
 			}
 			switch {
 			case n.twice:
-				return nil, t.twice(k, dir)
+				return place{}, nil, t.twice(k, dir)
 			case n.typ == tar.TypeDir:
 				directories[dir] = true
 			case n.typ == tar.TypeSymlink && !directories[dir]:
 				name, err := follow(dir, n.link)
-				return &hop{path.Join(name, want[end+1:]), len(t.layers) - 1}, err
+				return place{}, &hop{path.Join(name, want[end+1:]), len(t.layers) - 1}, err
 			case n.typ == tar.TypeLink && !directories[dir]:
-				return &hop{path.Join(n.link, want[end+1:]), k}, nil
+				return place{}, &hop{path.Join(n.link, want[end+1:]), k}, nil
 			default:
-				return nil, fs.ErrNotExist
+				return place{}, nil, fs.ErrNotExist
 			}
 		}
 		if n, ok := l.nodes[want]; ok {
 			switch {
 			case n.twice:
-				return nil, t.twice(k, want)
-			case n.typ == tar.TypeReg:
-				if given {
-					return nil, nil
-				}
-				return nil, t.give(ctx, k, want, to)
+				return place{}, nil, t.twice(k, want)
 			case n.typ == tar.TypeLink:
-				return &hop{n.link, k}, nil
+				return place{}, &hop{n.link, k}, nil
 			case n.typ == tar.TypeSymlink:
 				name, err := follow(want, n.link)
-				return &hop{name, len(t.layers) - 1}, err
+				return place{}, &hop{name, len(t.layers) - 1}, err
 			}
-			return nil, fmt.Errorf("%q is no regular file: %w", want, fs.ErrInvalid)
+			return place{k, n.typ}, nil, nil
 		}
 		if l.hides(want) {
-			return nil, fs.ErrNotExist
+			return place{}, nil, fs.ErrNotExist
 		}
 	}
-	return nil, fs.ErrNotExist
+	return place{}, nil, fs.ErrNotExist
+}
+
+func noRegular(name string) error {
+	return fmt.Errorf("%q is no regular file: %w", name, fs.ErrInvalid)
 }
 
 func (t *Tree) twice(k int, name string) error {
@@ -177,10 +209,13 @@ func (t *Tree) give(ctx context.Context, k int, want string, to func(Entry, io.R
 		return to(e, r)
 	})
 	if err == nil && !given {
-		return errors.New("layer has changed since it was read") // SHA-256 forbids it
+		return errChanged
 	}
 	return err
 }
+
+// errChanged is for what SHA-256 forbids.
+var errChanged = errors.New("layer has changed since it was read")
 
 // follow returns where a symbolic link at name leads, within the image: ".."
 // ends at its root. The directories of name are no links, but those in the link

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 	"testing"
 
 	"satchel/oci"
@@ -84,6 +85,41 @@ func FuzzFind(f *testing.F) {
 		})
 		if calls > 1 || err == nil && calls == 0 || b.open != 0 {
 			t.Errorf("%v, %d calls, %d left open", err, calls, b.open)
+		}
+	})
+}
+
+// FuzzTreeWalk has outside bytes as two layers of an image: what is visited is
+// below the prefix, once, and what Find finds.
+func FuzzTreeWalk(f *testing.F) {
+	f.Add(tarOf(f, file("c/a", "1"), hard("c/h", "c/a")), tarOf(f, link("c/l", "a"), file("c/.wh.b", "")), "c")
+	f.Add(tarOf(f, file("x/d/a", "1")), tarOf(f, link("c", "x"), file("x/d/.wh..wh..opq", "")), "c/d")
+	f.Fuzz(func(t *testing.T, bottom, top []byte, prefix string) {
+		if len(bottom)+len(top) > 64<<10 {
+			return
+		}
+		b := newBlobs()
+		tree := layers.NewTree(b.Open, []oci.Descriptor{b.add(bottom), b.add(top)})
+		sizes := make(map[string]int64)
+		err := tree.Walk(t.Context(), prefix, func(e layers.Entry, _ io.Reader) error {
+			if _, ok := sizes[e.Name]; ok || e.Type != '0' || prefix != "." && !strings.HasPrefix(e.Name, prefix+"/") {
+				t.Errorf("visited %+v", e)
+			}
+			sizes[e.Name] = e.Size
+			return nil
+		})
+		for name, size := range sizes {
+			found := false
+			finding := tree.Find(t.Context(), name, func(e layers.Entry, _ io.Reader) error {
+				found = e.Size == size
+				return nil
+			})
+			if err == nil && (finding != nil || !found) {
+				t.Errorf("%q of %d bytes: %v", name, size, finding)
+			}
+		}
+		if b.open != 0 {
+			t.Errorf("%d left open", b.open)
 		}
 	})
 }

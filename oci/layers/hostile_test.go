@@ -102,21 +102,25 @@ func TestHostileSizes(t *testing.T) {
 	}
 }
 
-// TestHostileSparse has a file of 1 TiB that is one hole: whoever reads it is
-// stopped, whoever does not is not.
-func TestHostileSparse(t *testing.T) {
-	const hole = 1 << 40
+// sparse is a file that is one hole, as an entry of a tar.
+func sparse(name string, hole int64) []byte {
 	var records bytes.Buffer
-	for _, kv := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=hole", fmt.Sprintf("GNU.sparse.realsize=%d", int64(hole))} {
+	for _, kv := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=" + name, fmt.Sprintf("GNU.sparse.realsize=%d", hole)} {
 		fmt.Fprintf(&records, "%d %s\n", len(kv)+4, kv) // two digits, space, newline
 	}
 	var b bytes.Buffer
 	b.Write(header("PaxHeaders/hole", 'x', uint64(records.Len())))
 	b.Write(append(records.Bytes(), make([]byte, 512-records.Len())...))
 	b.Write(header("GNUSparseFile/hole", '0', 512))
-	b.Write(append([]byte(fmt.Sprintf("1\n%d\n0\n", int64(hole))), make([]byte, 512)...)[:512])
-	b.Write(make([]byte, 1024))
-	content := b.Bytes()
+	b.Write(append([]byte(fmt.Sprintf("1\n%d\n0\n", hole)), make([]byte, 512)...)[:512])
+	return b.Bytes()
+}
+
+// TestHostileSparse has a file of 1 TiB that is one hole: whoever reads it is
+// stopped, whoever does not is not.
+func TestHostileSparse(t *testing.T) {
+	const hole = 1 << 40
+	content := append(sparse("hole", hole), make([]byte, 1024)...)
 	var size int64
 	err := layers.Walk(t.Context(), serve(content), describe(content), func(e layers.Entry, _ io.Reader) error {
 		size = e.Size

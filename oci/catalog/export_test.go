@@ -1,0 +1,29 @@
+package catalog
+
+import (
+	"context"
+)
+
+// Inlined takes the mark of a bundle that has manifests of its own.
+func Inlined(b *Bundle) (was bool) {
+	was, b.inlined = b.inlined, false
+	return was
+}
+
+// DocumentsIn is Documents with another bound of memory, in bytes.
+func (s *Selection) DocumentsIn(ctx context.Context, source Source, memory int, visit func(Document) error) error {
+	return s.documents(ctx, source, memory, visit)
+}
+
+// Ignored tells whether patterns in a directory exclude a file.
+func Ignored(directory, patterns, name string) bool {
+	return ignored([]ignore{parseIgnore(directory, patterns)}, name)
+}
+
+// ReadWithin is Read with other bounds of what is kept and of a document, in
+// bytes.
+func ReadWithin(ctx context.Context, source Source, kept, document int) (*Catalog, error) {
+	r := newReader(ctx)
+	r.parser.left, r.most = kept, document
+	return r.read(source)
+}

@@ -1,0 +1,59 @@
+package transfer
+
+import (
+	"github.com/opencontainers/go-digest"
+
+	"satchel/bundle"
+	"satchel/oci"
+)
+
+// attachedCatalog is the type of what is attached to a catalog in a plan: its root,
+// with the annotations below.
+const attachedCatalog = "catalog"
+
+// Annotations of attachedCatalog, beside annotationReference.
+const (
+	annotationOriginal = "original" // root of the image that was asked for
+	annotationConfigs  = "configs"  // directory of the catalog in the image
+)
+
+// PlannedCatalog is an operator catalog of a plan.
+type PlannedCatalog struct {
+	// Reference is that of the catalog image in the plan, Digest its root.
+	Reference string
+	Digest    digest.Digest
+	// Original is the root of what was asked for; another than Digest when the
+	// catalog was filtered.
+	Original digest.Digest
+	// Configs is the directory of the catalog in the image.
+	Configs string
+}
+
+func (c *Catalog) attach(root bundle.Content) bundle.Attached {
+	return bundle.Attached{
+		Type: attachedCatalog, Subject: root.Digest, Content: root,
+		Annotations: map[string]string{
+			annotationReference: c.Image.Name.String(), annotationOriginal: string(c.Original), annotationConfigs: c.configs,
+		},
+	}
+}
+
+// Catalogs returns the operator catalogs of a plan, in its order.
+func Catalogs(plan *bundle.Plan) []PlannedCatalog {
+	roots := make(map[string]digest.Digest)
+	for _, image := range plan.Images {
+		if image.Part == bundle.PartCatalog {
+			roots[image.Reference] = image.Root.Digest
+		}
+	}
+	var all []PlannedCatalog
+	for _, a := range plan.Attached {
+		reference := a.Annotations[annotationReference]
+		original := digest.Digest(a.Annotations[annotationOriginal])
+		if a.Type != attachedCatalog || roots[reference] != a.Subject || a.Subject == "" || oci.CheckDigest(original) != nil {
+			continue
+		}
+		all = append(all, PlannedCatalog{Reference: reference, Digest: a.Subject, Original: original, Configs: a.Annotations[annotationConfigs]})
+	}
+	return all
+}
