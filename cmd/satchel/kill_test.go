@@ -103,6 +103,9 @@ func TestKill(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no signals")
 	}
+	if testing.Short() {
+		t.Skip("it runs and kills the real program, many times")
+	}
 	satchel := binary(t)
 	t.Run("pack", func(t *testing.T) { killPack(t, satchel) })
 	t.Run("unpack", func(t *testing.T) { killUnpack(t, satchel) })
