@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -115,7 +114,7 @@ func addLayer(ctx context.Context, manifest oci.Descriptor, fetch func(context.C
 	}
 	var made []transfer.MadeContent
 	for _, a := range []layout.Added{m, config, layer} {
-		made = append(made, transfer.MadeContent{Descriptor: a.Descriptor, Content: bytes.Clone(a.Content)})
+		made = append(made, transfer.MadeContent{Descriptor: a.Descriptor, Content: a.Content})
 	}
 	return made, nil
 }

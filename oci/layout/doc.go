@@ -9,6 +9,8 @@
 // umoci follows symbolic links wherever they lead. Here every access goes
 // through an [os.Root]: a link that leads out of the layout is an error.
 //
+// [AddLayer] makes a new image of one, in memory, through umoci's mutate.
+//
 // umoci does not compile for Windows: there [Open] and [Create] return an error.
 package layout
 

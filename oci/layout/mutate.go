@@ -41,9 +41,12 @@ const (
 //
 // The family of the original stays. A Docker manifest becomes a Docker manifest
 // with a Docker layer and config, so that whoever knew the old one knows the new
-// one; umoci, which knows no Docker, sees it in OCI's terms on the way. The fields
-// of the config that only Docker has stay as they were. The descriptor of m has
-// the platform of the given one but not its annotations, which are the index's.
+// one; umoci, which knows no Docker, sees it in OCI's terms on the way. A Docker
+// config below an OCI manifest stays one, too (podman and skopeo take neither the
+// old nor the new one for an image). The fields that only Docker's configs have,
+// at the top and in "config", stay as they were; what image-spec does not know of
+// the manifest, of rootfs and of the history does not. The descriptor of m has the
+// platform of the given one but not its annotations, which are the index's.
 //
 // It fails for an index, for an artifact, for a manifest or a config that is not
 // what its descriptor says or too large, and for a config with another number of
