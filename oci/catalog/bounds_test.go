@@ -70,7 +70,7 @@ func TestHugeDocuments(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			used := allocated(func() {
-				_, err := catalog.ReadWithin(t.Context(), test.source, catalog.MaxKept, test.most)
+				_, err := catalog.ReadWithin(t.Context(), test.source, catalog.MaxKept, test.most, catalog.MaxCatalog)
 				wantError(t, err, fmt.Sprintf(`file "c": document 1: more than %d bytes`, test.most))
 				if !errors.Is(err, catalog.ErrLimit) {
 					t.Errorf("error %v", err)
@@ -79,6 +79,27 @@ func TestHugeDocuments(t *testing.T) {
 			// The buffer doubles until it holds a document.
 			if used > 5*uint64(test.most) {
 				t.Errorf("%d bytes allocated", used)
+			}
+		})
+	}
+}
+
+// TestHugeCatalog counts all files together, and what aliases stand for.
+func TestHugeCatalog(t *testing.T) {
+	aliased := "schema: x\na: &a " + strings.Repeat("x", 1000) + "\nb: [" + strings.Repeat("*a, ", 50) + "]\n"
+	tests := map[string]catalog.Source{
+		"documents":    repeat("", `{"schema":"x"}`, 1<<30),
+		"files":        catalog.FS(files("a", strings.Repeat(" ", 6000), "b", strings.Repeat(" ", 6000))),
+		"aliases":      catalog.FS(files("a", aliased)),
+		"of all files": catalog.FS(files("a", strings.Replace(aliased, "*a, *a,", "", 22), "b", strings.Replace(aliased, "*a, *a,", "", 22), "c", aliased)),
+		"patterns":     catalog.FS(files(".indexignore", strings.Repeat("\n", 10001))),
+	}
+	for name, source := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := catalog.ReadWithin(t.Context(), source, catalog.MaxKept, catalog.MaxDocument, 10_000)
+			wantError(t, err, "catalog of more than 2147483648 bytes: limit exceeded")
+			if _, err := catalog.ReadWithin(t.Context(), source, catalog.MaxKept, catalog.MaxDocument, 200_000); name != "documents" && err != nil {
+				t.Error(err)
 			}
 		})
 	}
@@ -137,10 +158,10 @@ func TestMuchToKeep(t *testing.T) {
 	for name, content := range tests {
 		t.Run(name, func(t *testing.T) {
 			source := catalog.FS(files("c", content))
-			if _, err := catalog.ReadWithin(t.Context(), source, bound, catalog.MaxDocument); !errors.Is(err, catalog.ErrLimit) {
+			if _, err := catalog.ReadWithin(t.Context(), source, bound, catalog.MaxDocument, catalog.MaxCatalog); !errors.Is(err, catalog.ErrLimit) {
 				t.Errorf("error %v", err)
 			}
-			if _, err := catalog.ReadWithin(t.Context(), source, 20*bound, catalog.MaxDocument); err != nil {
+			if _, err := catalog.ReadWithin(t.Context(), source, 20*bound, catalog.MaxDocument, catalog.MaxCatalog); err != nil {
 				t.Error(err)
 			}
 		})

@@ -44,6 +44,7 @@ func TestCheck(t *testing.T) {
 		"no image":              {strings.Replace(etcd, `"image":"r.example/etcd-bundle:1.0.0",`, ``, 1), []string{`bundle "etcd.1.0.0" has no image`}},
 		"manifests instead":     {strings.Replace(etcd+pkgChannel("etcd", "new", "9.0.0")+bundle("etcd", "9.0.0", `{"type":"olm.bundle.object","value":{"data":""}}`), `"image":"r.example/etcd-bundle:9.0.0",`, ``, 1), nil},
 		"a bundle without name": {strings.Replace(etcd, `"olm.bundle","package":"etcd","name":"etcd.1.0.0"`, `"olm.bundle","package":"etcd"`, 1), []string{`there is no bundle for its entries etcd.1.0.0`, `bundle without name`}},
+		"deep constraints":      {strings.Replace(etcd, bundle("etcd", "1.0.0"), bundle("etcd", "1.0.0", constraint(strings.Repeat(`{"all":{"constraints":[`, 20)+strings.Repeat(`]}}`, 20))), 1), []string{`bundle "etcd.1.0.0": property 2, "olm.constraint": constraints nested deeper than 16`}},
 		"related images":        {strings.Replace(etcd, `"relatedImages":[`, `"relatedImages":[1,`, 1), []string{`bundle "etcd.1.0.0": relatedImages: "1" is no mapping`}},
 		"deprecates nothing":    {deprecate(`{"reference":{"schema":"olm.bundle","name":"etcd.9"},"message":"1"},{"reference":{"schema":"x"},"message":"1"},{"reference":{"schema":"olm.package","name":"etcd"},"message":"x"}`), []string{`it deprecates olm.bundle "etcd.9", which it does not have`, `deprecates x ""`, `deprecates olm.package "etcd"`}},
 		"deprecates twice":      {deprecate(dep + "," + dep), []string{`it deprecates olm.bundle "etcd.1.0.0" twice`}},

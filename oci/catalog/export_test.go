@@ -20,10 +20,10 @@ func Ignored(directory, patterns, name string) bool {
 	return ignored([]ignore{parseIgnore(directory, patterns)}, name)
 }
 
-// ReadWithin is Read with other bounds of what is kept and of a document, in
-// bytes.
-func ReadWithin(ctx context.Context, source Source, kept, document int) (*Catalog, error) {
+// ReadWithin is Read with other bounds: of what is kept, of a document and of the
+// catalog, in bytes.
+func ReadWithin(ctx context.Context, source Source, kept, document, catalog int) (*Catalog, error) {
 	r := newReader(ctx)
-	r.parser.left, r.most = kept, document
+	r.parser.left, r.most, r.splitter.left = kept, document, int64(catalog)
 	return r.read(source)
 }

@@ -29,9 +29,12 @@ func TestLacking(t *testing.T) {
 	// app needs what the other packages have: a has API A at its head, b has B
 	// only in an older version, c only in another channel.
 	others := pkg("a", "stable: 1.0.0 2.0.0<1.0.0")[:len(pkg("a", "stable: 1.0.0 2.0.0<1.0.0"))-len(bundle("a", "2.0.0"))] + bundle("a", "2.0.0", gvk("A", "")) +
-		pkg("b", "stable: 1.0.0 2.0.0<1.0.0 3.0.0<2.0.0") + pkg("c", "stable: 1.0.0", "fast: 2.0.0")
+		pkg("b", "stable: 1.0.0 2.0.0<1.0.0 3.0.0<2.0.0") + pkg("c", "stable: 1.0.0", "fast: 2.0.0") +
+		pkg("e", "stable: 1.0.0 3.0.0<1.0.0", "alpha: 1.0.0 2.0.0<1.0.0")
 	others = replaceOnce(t, others, bundle("b", "2.0.0"), bundle("b", "2.0.0", gvk("B", "")))
 	others = replaceOnce(t, others, bundle("c", "2.0.0"), bundle("c", "2.0.0", gvk("C", "")))
+	others = replaceOnce(t, others, bundle("e", "1.0.0"), bundle("e", "1.0.0", gvk("E", "")))
+	others = replaceOnce(t, others, bundle("e", "2.0.0"), bundle("e", "2.0.0", gvk("E", "")))
 	tests := map[string]struct {
 		property, with string
 		text, add      string
@@ -42,6 +45,7 @@ func TestLacking(t *testing.T) {
 		"an API not at the head":    {gvk("B", ".required"), "", "app.1.0.0: needs the API x.example/v1 B, which is not selected", "b:stable:2.0.0..2.0.0"},
 		"only the head is selected": {gvk("B", ".required"), "b", "app.1.0.0: needs the API x.example/v1 B, which is not selected", "b:stable:2.0.0..2.0.0"},
 		"an API of another channel": {gvk("C", ".required"), "", "app.1.0.0: needs the API x.example/v1 C, which is not selected", "c:stable,c:fast:2.0.0..2.0.0"},
+		"an API of two channels":    {gvk("E", ".required"), "", "app.1.0.0: needs the API x.example/v1 E, which is not selected", "e:stable:1.0.0..1.0.0"},
 		"an API of nobody":          {gvk("D", ".required"), "", "app.1.0.0: needs the API x.example/v1 D, which is not selected and not in this catalog", ""},
 		"a package":                 {needs("a", ">=1.0.0"), "", "app.1.0.0: needs package a >=1.0.0, which is not selected", "a:stable"},
 		"a package, any version":    {needs("a", ""), "", "app.1.0.0: needs package a, which is not selected", "a:stable"},

@@ -18,7 +18,7 @@ import (
 // Read fails for what is no catalog: a file with something else in it, a
 // document without schema, and what exceeds the limits of this package. Errors
 // name file and document. What is wrong with one operator only is left to
-// [Catalog.Check] and [Catalog.Select].
+// [Catalog.Check] and [Catalog.Select]. Calls may run concurrently.
 func Read(ctx context.Context, source Source) (*Catalog, error) {
 	c, err := newReader(ctx).read(source)
 	if err != nil {

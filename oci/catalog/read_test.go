@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -82,6 +83,7 @@ func TestReadForms(t *testing.T) {
 		"three files":             files("a/package.json", pkgJSON, "a/b/channels.yaml", channelYAML, "bundles", bundleJSON),
 		"keys in another case":    files("c.json", strings.NewReplacer(`"schema"`, `"Schema"`, `"name"`, `"NAME"`, `"relatedImages"`, `"relatedimages"`, `"entries"`, `"Entries"`).Replace(pkgJSON+channelJSON+bundleJSON)),
 		"escapes":                 files("c.json", strings.ReplaceAll(pkgJSON+channelJSON+bundleJSON, "etcd", `etc\u0064`)),
+		"brackets in text":        files("c.json", strings.ReplaceAll(pkgJSON+channelJSON+bundleJSON, `{"schema"`, `{"x":["}","\"}","\\","\\\"{"],"\"":"","schema"`)),
 		"aliases":                 files("c.yaml", "schema: &s olm.channel\npackage: &e etcd\nname: &n stable\nentries: &x [{name: etcd.1.0.0}]\n---\n"+pkgYAML+"---\n"+bundleJSON),
 		"merged":                  files("c.yaml", "<<: &m {name: stable, schema: no}\n<<: [*m, {package: etcd}]\nschema: olm.channel\nentries: [{name: etcd.1.0.0}]\n---\n"+pkgYAML+"---\n"+bundleJSON),
 		"ignored files":           files(".indexignore", "*.md\n", "x/README.md", "# {", "a.json", pkgJSON+channelJSON+bundleJSON, "x/.indexignore", "b.json", "x/b.json", "["),
@@ -122,6 +124,7 @@ func TestReadRefusals(t *testing.T) {
 		"bad JSON":             {`{"schema":"x",}`, `invalid character`},
 		"between":              {`{"schema":"x"} x {"schema":"x"}`, `document 2: 'x' where a mapping should begin`},
 		"between, too":         {"{\"schema\":\"x\"}\n--\n{\"schema\":\"x\"}", `where a mapping should begin`},
+		"dashes, too":          {"{\"schema\":\"x\"}\n-{\"schema\":\"x\"}", `document 2: '{' where a mapping should begin`},
 		"no separator":         {"schema: x\n--- a: b\nc: d\n", `"a: b" on the line that separates documents`},
 		"another document":     {"schema: x\n...\nschema: y\n", `did not find expected <document start>`},
 		"bad YAML":             {"schema: x\n\tname: y\n", `yaml: `},
@@ -177,7 +180,14 @@ func TestReadSources(t *testing.T) {
 		"the root":      {of("."), fs.ErrInvalid},
 		"a long name":   {of(strings.Repeat("a", catalog.MaxPath+1)), fs.ErrInvalid},
 		"long patterns": {catalog.FS(files(".indexignore", strings.Repeat("a", catalog.MaxIgnore+1))), catalog.ErrLimit},
-		"many patterns": {catalog.FS(files("a/.indexignore", strings.Repeat("a\n", catalog.MaxPatterns), "b/.indexignore", "b")), catalog.ErrLimit},
+		"many files": {func(_ context.Context, visit func(string, io.Reader) error) (err error) {
+			for i := 0; i <= catalog.MaxFiles && err == nil; i++ {
+				err = visit(strconv.Itoa(i), strings.NewReader(""))
+			}
+			return err
+		}, catalog.ErrLimit},
+		"many documents": {catalog.FS(files("c", strings.Repeat(`{"schema":"x"}`, catalog.MaxDocuments+1))), catalog.ErrLimit},
+		"many patterns":  {catalog.FS(files("a/.indexignore", strings.Repeat("a\n", catalog.MaxPatterns), "b/.indexignore", "b")), catalog.ErrLimit},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -9,8 +9,9 @@ import (
 	"github.com/blang/semver/v4"
 )
 
-// Selection is what stays of a catalog. Who holds it owns its slices, but not
-// those of bundles and entries, which are the catalog's.
+// Selection is what stays of a catalog. Nothing of it may be changed: it shares
+// with the catalog. It is safe for concurrent reading, and its methods may run
+// concurrently.
 type Selection struct {
 	// Packages are sorted by name. Their channels have the entries that stay,
 	// their bundles are sorted by name.

@@ -90,6 +90,27 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// TestSelectEdges has bounds that lack numbers, and an entry that skips what is
+// in another channel only.
+func TestSelectEdges(t *testing.T) {
+	c := read(t, files("c", pkg("odf", "stable: 1.0.0 1.0.5<1.0.0 1.1.0<1.0.5 1.1.7<1.1.0 1.2.0<1.1.7 2.0.0<1.2.0", "fast: 3.0.0~1.0.0")))
+	for versions, want := range map[string]string{
+		"1..1.1":   "stable: 1.0.0 1.0.5 1.1.0 1.1.7",
+		"1.1..1.1": "stable: 1.1.0 1.1.7",
+		"..1.0":    "stable: 1.0.0 1.0.5",
+		"..1.0.0":  "stable: 1.0.0",
+		"1.1..1":   "stable: 1.1.0 1.1.7 1.2.0",
+	} {
+		r, err := catalog.ParseRequest("odf::" + versions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := entries(choose(t, c, r).Packages[0]); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: got %q, want %q", versions, got, want)
+		}
+	}
+}
+
 func TestSelectRefusals(t *testing.T) {
 	one := func(p catalog.PackageRequest) catalog.Request {
 		return catalog.Request{Packages: []catalog.PackageRequest{p}}
