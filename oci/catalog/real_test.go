@@ -66,6 +66,9 @@ func imageNames(s *catalog.Selection) []string {
 }
 
 func TestReal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: megabytes of real catalogs")
+	}
 	for _, name := range realCatalogs {
 		t.Run(name, func(t *testing.T) {
 			all := realFiles(t, name)
