@@ -162,6 +162,10 @@ func (h *Have) readInventory(data []byte) error {
 			h.lacks[m.Digest] = true
 		}
 	}
+	byReference := make(map[string]bundle.InventoryImage, len(inv.Images))
+	for _, image := range inv.Images {
+		byReference[image.Reference] = image
+	}
 	for _, image := range inv.Images {
 		if err := checkReference(image.Reference, image.Root.Digest, named); err != nil {
 			return fmt.Errorf("inventory: %w", err)
@@ -171,10 +175,15 @@ func (h *Have) readInventory(data []byte) error {
 				return fmt.Errorf("inventory: image %s: platform %q", image.Reference, platform)
 			}
 		}
-		h.images = append(h.images, heldFrom{reference: image.Reference, part: image.Part})
+		from := heldFrom{reference: image.Reference, part: image.Part}
+		if to, ok := byReference[image.AttachedTo]; ok { // it goes where that goes
+			from = heldFrom{reference: to.Reference, part: to.Part}
+		}
+		h.images = append(h.images, from)
 		if image.Incomplete {
 			h.holes = append(h.holes, hole{
-				reference: image.Reference, root: image.Root.Digest, sparse: image.Sparse, platforms: image.Platforms, part: image.Part,
+				reference: image.Reference, root: image.Root.Digest, sparse: image.Sparse, platforms: image.Platforms, part: from.part,
+				destinations: image.Destinations,
 			})
 		}
 	}

@@ -89,11 +89,11 @@ func Destinations(plan *bundle.Plan, names Names) ([]Destination, error) {
 		if len(d.Tags) == 0 {
 			d.Tags = []string{"digest-" + image.Root.Digest.Encoded()}
 		}
-		if err := oci.CheckRepository(d.Repository); err != nil {
-			return nil, fmt.Errorf("%w: image %s: %w", ErrNaming, image.Reference, err)
-		}
 		for _, tag := range d.Tags {
 			name := d.Repository + ":" + tag
+			if _, err := oci.SplitReference(name); err != nil {
+				return nil, fmt.Errorf("%w: image %s: %w", ErrNaming, image.Reference, err)
+			}
 			if other, ok := taken[name]; ok && plan.Images[other].Root.Digest != image.Root.Digest {
 				return nil, fmt.Errorf("%w: images %s and %s have different digests but would both be %s",
 					ErrNaming, plan.Images[other].Reference, image.Reference, name)

@@ -104,6 +104,13 @@ func Releases(plan *bundle.Plan) ([]*PlannedRelease, error) {
 			r.add(a, content)
 		}
 	}
+	// Each has a payload of its own, unless somebody wants to keep readers busy.
+	size := 0
+	for _, r := range inOrder {
+		if size += len(r.documents.References) + len(r.documents.Metadata); size > bundle.MaxDocument {
+			return nil, fmt.Errorf("payloads of more than %d bytes in one plan", bundle.MaxDocument)
+		}
+	}
 	var releases []*PlannedRelease
 	for _, r := range inOrder {
 		if err := r.parse(); err != nil {

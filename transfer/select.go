@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -87,6 +88,12 @@ var ErrSparse = errors.New("the choice of platforms needs a sparse index")
 // still an error when the source has none of the images.
 func Select(ctx context.Context, sources Sources, wanted []Wanted, o SelectOptions) (bundle.Selection, error) {
 	images := make([]*image, 0, len(wanted))
+	named := make(map[string]bool)
+	o.Releases = slices.DeleteFunc(slices.Clone(o.Releases), func(r *Release) bool {
+		again := named[r.Reference+string(r.Digest)]
+		named[r.Reference+string(r.Digest)] = true
+		return again
+	})
 	for _, r := range o.Releases {
 		for _, w := range r.Images {
 			images = append(images, newImage(w, nil))

@@ -18,7 +18,7 @@ var ErrWhole = errors.New("nothing is lacking")
 
 // ErrTopUpRelease is returned for a top-up of releases, whose payloads and
 // signatures have to travel with them.
-var ErrTopUpRelease = errors.New("it is a release image, and releases are packed again")
+var ErrTopUpRelease = errors.New("it is part of a release, and releases are packed again")
 
 // SelectTopUp is [Select] for what an inventory or a receipt says is lacking:
 // the images that are not complete, by their digests of then, with the blobs that
@@ -47,7 +47,7 @@ func SelectTopUp(ctx context.Context, sources Sources, topUp *Have, local []Want
 	var images []*image
 	for i := range topUp.holes {
 		h := &topUp.holes[i]
-		if h.part == bundle.PartRelease || topUp.request != nil && slices.Contains(topUp.request.Releases, h.reference) {
+		if h.part != "" || topUp.request != nil && slices.Contains(topUp.request.Releases, h.reference) {
 			return bundle.Selection{}, fmt.Errorf("top-up of bundle %s: image %s: %w", topUp.Name(), h.reference, ErrTopUpRelease)
 		}
 		w, ok := named[h.reference]

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"satchel/bundle"
+	"satchel/oci"
 )
 
 // UnpackOptions say where images go and how.
@@ -291,7 +292,11 @@ func (u *unpacker) blob(ctx context.Context, b *bundle.Blob, wanting []*replay) 
 // into which it could not be brought. The others fetch it for themselves.
 func (u *unpacker) refused(users []*replay, b *bundle.Blob, err error) ([]*replay, error) {
 	home := users[0].to.Repository
-	err = &BlobError{Digest: b.Digest, Where: home, Image: users[0].image.Reference, Err: err}
+	failed := &BlobError{Digest: b.Digest, Where: home, Image: users[0].image.Reference, Err: err}
+	if mismatch := (*oci.MismatchError)(nil); u.bundle == nil && errors.As(err, &mismatch) {
+		failed.Where = originName(b.Origin) // it is not the target that gave it
+	}
+	err = failed
 	var ready []*replay
 	for _, r := range users {
 		var lacks []Lack

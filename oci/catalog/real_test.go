@@ -115,7 +115,7 @@ func compare(t *testing.T, all fstest.MapFS, c *catalog.Catalog) {
 	for _, f := range all {
 		size += len(f.Data)
 	}
-	if size > 4<<20 {
+	if size > 1<<20 {
 		return // the race detector makes it too slow
 	}
 	// All documents written and decoded are all documents.

@@ -35,14 +35,19 @@ func (c *Client) Referrers(ctx context.Context, repository string, d digest.Dige
 		if err == nil && !has {
 			listed, err = c.fallbackReferrers(ctx, e, d, retries)
 		}
-		all = listed
+		if all = listed; err == nil && len(all) == 0 {
+			err = errNoneListed
+		}
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoneListed) {
 		return nil, fmt.Errorf("referrers of %s in %s: %w", d, repository, err)
 	}
 	return all, nil
 }
+
+// errNoneListed makes the next source be asked: a mirror may have the images alone.
+var errNoneListed = errors.New("none are listed")
 
 // HasReferrers reports whether the repository has the referrers API. Without it,
 // whoever writes a manifest with a subject keeps the list.
@@ -121,13 +126,15 @@ func (c *Client) referrers(ctx context.Context, e *endpoint, d digest.Digest, re
 			}
 			mediaType, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
 			mediaType = strings.TrimSpace(mediaType)
-			if mediaType != oci.MediaTypeIndex && !(isGeneric(mediaType) && json.Valid(content)) {
-				return errNoIndex
+			if page, err = parseReferrers(mediaType, content); err != nil {
+				return err
 			}
-			page, err = parseReferrers(content)
-			next = nextPage(resp.Header.Get("Link"))
+			next, err = nextPage(resp.Header.Get("Link"))
 			return err
 		})
+		if query != "" && isNoAPI(err) {
+			return nil, protocolErrorf("referrers of %s: the list breaks off: %v", d, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +155,17 @@ func (c *Client) referrers(ctx context.Context, e *endpoint, d digest.Digest, re
 	return nil, protocolErrorf("referrers of %s: more than %d pages", d, maxReferrerPages)
 }
 
-func parseReferrers(content []byte) ([]oci.Descriptor, error) {
+// parseReferrers reads a page. What is served as something else than an index, and
+// is none, is the answer of what knows no referrers.
+func parseReferrers(mediaType string, content []byte) ([]oci.Descriptor, error) {
+	if mediaType != oci.MediaTypeIndex {
+		var doc struct {
+			Manifests json.RawMessage `json:"manifests"`
+		}
+		if !isGeneric(mediaType) || json.Unmarshal(content, &doc) != nil || doc.Manifests == nil {
+			return nil, errNoIndex
+		}
+	}
 	if len(content) > oci.MaxManifestSize {
 		return nil, protocolErrorf("a list of referrers is larger than %d bytes", int64(oci.MaxManifestSize))
 	}
@@ -160,17 +177,18 @@ func parseReferrers(content []byte) ([]oci.Descriptor, error) {
 }
 
 // nextPage returns the query of the next page, which has the same path: whatever
-// else a Link names is not followed.
-func nextPage(link string) string {
+// else a Link names is not followed. A list that cannot be followed is an error,
+// since its beginning would be taken for the whole.
+func nextPage(link string) (string, error) {
 	target, rest, ok := strings.Cut(strings.TrimPrefix(link, "<"), ">")
-	if !ok || !strings.Contains(rest, `rel="next"`) {
-		return ""
+	if !ok || !strings.Contains(strings.ReplaceAll(rest, `"`, ""), "rel=next") {
+		return "", nil
 	}
 	u, err := url.Parse(target)
-	if err != nil {
-		return ""
+	if err != nil || u.Query().Encode() == "" {
+		return "", protocolErrorf("the next page of a list has a Link without a query")
 	}
-	return u.Query().Encode()
+	return u.Query().Encode(), nil
 }
 
 func (c *Client) fallbackReferrers(ctx context.Context, e *endpoint, d digest.Digest, retries int) ([]oci.Descriptor, error) {
