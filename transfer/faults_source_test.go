@@ -147,20 +147,29 @@ func faultsOfSource(t *testing.T, f *faultTally) {
 				t.Errorf("%s: %d bytes were fetched, %d are allowed", what, got, w.twice())
 			}
 		}
-		if fired == 0 {
+		// A sample may miss the few requests at which such a fault can take effect.
+		if fired == 0 && (f.all || !takesEffectAtSome(fault.name)) {
 			t.Errorf("%s: never took effect", fault.name)
 		}
 	}
 	// What takes no effect was not tried: it is none of those that can everywhere.
 	for name, n := range idle {
 		t.Logf("%s: without effect at %d requests", name, n)
-		switch name {
-		case "later bit wrong", "dropped within the body", "other digest stated", "token expired", "first bit wrong",
-			"dropped before the body", "short by one byte", "long by one byte":
-		default:
+		if !takesEffectAtSome(name) {
 			t.Errorf("%s: took no effect", name)
 		}
 	}
+}
+
+// takesEffectAtSome says of a fault that not every answer can show it: most have
+// no body, state no digest, or ask for no token.
+func takesEffectAtSome(name string) bool {
+	switch name {
+	case "later bit wrong", "dropped within the body", "other digest stated", "token expired", "first bit wrong",
+		"dropped before the body", "short by one byte", "long by one byte":
+		return true
+	}
+	return false
 }
 
 // What passes is tried again, and nothing else is to be done.

@@ -158,6 +158,9 @@ func (c *Client) referrers(ctx context.Context, e *endpoint, d digest.Digest, re
 // parseReferrers reads a page. What is served as something else than an index, and
 // is none, is the answer of what knows no referrers.
 func parseReferrers(mediaType string, content []byte) ([]oci.Descriptor, error) {
+	if len(content) > oci.MaxManifestSize {
+		return nil, protocolErrorf("a list of referrers is larger than %d bytes", int64(oci.MaxManifestSize))
+	}
 	if mediaType != oci.MediaTypeIndex {
 		var doc struct {
 			Manifests json.RawMessage `json:"manifests"`
@@ -165,9 +168,6 @@ func parseReferrers(mediaType string, content []byte) ([]oci.Descriptor, error) 
 		if !isGeneric(mediaType) || json.Unmarshal(content, &doc) != nil || doc.Manifests == nil {
 			return nil, errNoIndex
 		}
-	}
-	if len(content) > oci.MaxManifestSize {
-		return nil, protocolErrorf("a list of referrers is larger than %d bytes", int64(oci.MaxManifestSize))
 	}
 	m, err := oci.ParseManifest(oci.MediaTypeIndex, content)
 	if err != nil {

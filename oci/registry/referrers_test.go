@@ -143,6 +143,9 @@ func TestReferrersBroken(t *testing.T) {
 		{"too large", func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, oci.MediaTypeIndex, listOf("a")+strings.Repeat(" ", oci.MaxManifestSize))
 		}, "larger"},
+		{"too large, called JSON", func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, "application/json", listOf("a")+strings.Repeat(" ", oci.MaxManifestSize))
+		}, "larger"},
 		{"cut", func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, oci.MediaTypeIndex, listOf("a")[:100])
 		}, "JSON"},
