@@ -28,6 +28,9 @@ const (
 	MaxMember = 8<<30 - 1
 	// MaxReason bounds the reasons in what is missing, in bytes.
 	MaxReason = 500
+	// MaxRecipe bounds what a request says of one catalog, and what the maker of
+	// derived content was told, in bytes.
+	MaxRecipe = 64 << 10
 	// MaxInline is the largest content in bytes whose bytes stand in the plan.
 	MaxInline = 4 << 20
 	// maxPrologueShare is the part of a volume, as one in so many bytes, that

@@ -20,8 +20,9 @@ type Selection struct {
 	// Blobs are, for each image or what else belongs together, those that no
 	// earlier one named, without a place; those that are held are left out of the volumes.
 	Blobs [][]Blob
-	// Attached, Held and Missing are those of the plan.
+	// Attached, Blocked, Held and Missing are those of the plan.
 	Attached []Attached
+	Blocked  []string
 	Held     []HeldImage
 	Missing  []Missing
 }
@@ -85,7 +86,7 @@ func refuse(s Selection, volumeSize, prologueSize int64, manifests []byte) error
 // and reserved anew while the real one is larger.
 func planVolumes(s Selection, volumeSize int64, manifests []byte) (*Plan, *Prologue, bool, error) {
 	p := &Plan{
-		Attached: s.Attached, Encoder: EncoderVersion, Held: s.Held, Images: s.Images, Manifests: s.Manifests, Missing: s.Missing, Name: s.Name,
+		Attached: s.Attached, Blocked: s.Blocked, Encoder: EncoderVersion, Held: s.Held, Images: s.Images, Manifests: s.Manifests, Missing: s.Missing, Name: s.Name,
 		Request: s.Request, Version: Version, VolumeSize: volumeSize, Volumes: 1,
 	}
 	count := 0

@@ -19,6 +19,8 @@ type Plan struct {
 	Attached []Attached `json:"attached,omitempty"`
 	// Blobs are in packing order: the order of the members in each volume.
 	Blobs []Blob `json:"blobs"`
+	// Blocked are the references of images that the request kept out, sorted.
+	Blocked []string `json:"blocked,omitempty"`
 	// Encoder names what compressed whatever is not stored, since another
 	// encoder, or another version of it, makes other bytes.
 	Encoder string `json:"encoder"`
@@ -48,8 +50,10 @@ type Plan struct {
 // Request is what the packer asked for, kept for people and for repeating it.
 // No secret and no path is in it.
 type Request struct {
+	// Block are the regular expressions of references to be kept out.
+	Block []string `json:"block,omitempty"`
 	// Catalogs are the operator catalogs that were asked for, with what was selected
-	// of each: REF[=SELECTION].
+	// of each: REF[=SELECTION], at most [MaxRecipe] bytes each.
 	Catalogs []string `json:"catalogs,omitempty"`
 	// CatalogsAsIs says that they are carried as they are, whatever was selected.
 	CatalogsAsIs bool `json:"catalogsAsIs,omitempty"`
@@ -148,6 +152,8 @@ type Manifest struct {
 
 // Origin says where bytes can be had again. Exactly one field is set.
 type Origin struct {
+	// Derived says how the packer made the bytes, of a blob.
+	Derived *Derived `json:"derived,omitempty"`
 	// Inline are the bytes themselves, for small content that no registry holds;
 	// at most [MaxInline].
 	Inline []byte `json:"inline,omitempty"`
@@ -159,6 +165,24 @@ type Origin struct {
 	// URLs are those of a foreign layer, tried in order.
 	URLs []string `json:"urls,omitempty"`
 }
+
+// Derived says how a packer makes content that no source holds. The same maker
+// makes the same bytes of the same inputs.
+type Derived struct {
+	// By is the maker with its version, 1 to [MaxReason] bytes of printable ASCII.
+	// Only that version is sure to make the same bytes.
+	By string `json:"by"`
+	// From is the manifest of which it is made, and Local or Repository, as in
+	// [Origin], where that is.
+	From       Content `json:"from"`
+	Local      string  `json:"local,omitempty"`
+	Repository string  `json:"repository,omitempty"`
+	// Recipe is what the maker was told, 1 to [MaxRecipe] bytes of printable ASCII.
+	Recipe string `json:"recipe"`
+}
+
+// Origin is where the manifest is of which the content is made.
+func (d *Derived) Origin() Origin { return Origin{Local: d.Local, Repository: d.Repository} }
 
 // Blob is a config, layer or other blob, with its origin and its place.
 type Blob struct {

@@ -49,6 +49,28 @@ func TestPlanOrigins(t *testing.T) {
 		{"inline and local", "exactly one of", func(p *bundle.Plan) { p.Blobs[at].Origin.Local = "layout" }},
 		{"inline and a URL", "exactly one of", func(p *bundle.Plan) { p.Blobs[at].Origin.URLs, p.Request.Foreign = urls, true }},
 		{"from nowhere", "exactly one of", func(p *bundle.Plan) { p.Blobs[at].Origin = bundle.Origin{} }},
+		{"derived and inline", "exactly one of", func(p *bundle.Plan) { p.Blobs[at].Origin.Derived = derived() }},
+		{"derived by nobody", "derived: maker", func(p *bundle.Plan) {
+			p.Blobs[0].Origin = bundle.Origin{Derived: derived()}
+			p.Blobs[0].Origin.Derived.By = ""
+		}},
+		{"derived of a long recipe", "derived: maker", func(p *bundle.Plan) {
+			p.Blobs[0].Origin = bundle.Origin{Derived: derived()}
+			p.Blobs[0].Origin.Derived.Recipe = strings.Repeat("x", bundle.MaxRecipe+1)
+		}},
+		{"derived of no manifest", "is no manifest", func(p *bundle.Plan) {
+			p.Blobs[0].Origin = bundle.Origin{Derived: derived()}
+			p.Blobs[0].Origin.Derived.From.MediaType = "text/plain"
+		}},
+		{"derived from nowhere", "exactly one of", func(p *bundle.Plan) {
+			p.Blobs[0].Origin = bundle.Origin{Derived: derived()}
+			p.Blobs[0].Origin.Derived.Repository = ""
+		}},
+		{"derived from a path", "origin", func(p *bundle.Plan) {
+			p.Blobs[0].Origin = bundle.Origin{Derived: derived()}
+			p.Blobs[0].Origin.Derived.Repository = "quay.example/a b"
+		}},
+		{"a derived manifest", "or is derived", func(p *bundle.Plan) { p.Manifests[0].Origin = bundle.Origin{Derived: derived()} }},
 		{"a URL that nobody asked for", "the request has no foreign layers", func(p *bundle.Plan) { p.Blobs[0].Origin = bundle.Origin{URLs: urls} }},
 		{"a manifest from a URL", "it comes from a URL", func(p *bundle.Plan) {
 			p.Manifests[0].Origin, p.Request.Foreign = bundle.Origin{URLs: urls}, true
@@ -301,5 +323,27 @@ func TestGoldenInline(t *testing.T) {
 	}
 	if inline != 7 || lost == 0 {
 		t.Errorf("%d blobs are inline, %d of them lost", inline, lost)
+	}
+}
+
+// derived is an origin as of the layer of a catalog.
+func derived() *bundle.Derived {
+	return &bundle.Derived{
+		By: "satchel-catalog/1", Recipe: "{}", Repository: "quay.example/catalog",
+		From: bundle.Content{Digest: digest.FromString("manifest"), MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 8},
+	}
+}
+
+// TestPlanDerived reads a derived blob, and images that were kept out.
+func TestPlanDerived(t *testing.T) {
+	plan := editPlan(t, planOf(t, releaseDir), func(p *bundle.Plan) {
+		p.Blobs[0].Origin = bundle.Origin{Derived: derived()}
+		p.Blocked = []string{"quay.example/a:1", "quay.example/b:1"}
+	})
+	if got := plan.Blobs[0].Origin.Derived; got == nil || *got != *derived() || len(plan.Blocked) != 2 {
+		t.Errorf("read as %+v, %q", got, plan.Blocked)
+	}
+	for name, blocked := range map[string][]string{"unsorted": {"quay.example/b:1", "quay.example/a:1"}, "no name": {"/etc/passwd"}} {
+		refusePlan(t, name, "blocked image", planOf(t, releaseDir), func(p *bundle.Plan) { p.Blocked = blocked })
 	}
 }

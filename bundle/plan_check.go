@@ -85,6 +85,14 @@ func (p *Plan) check() error {
 			return err
 		}
 	}
+	if !slices.IsSorted(p.Blocked) {
+		return errors.New("blocked images are not sorted")
+	}
+	for _, reference := range p.Blocked {
+		if _, err := oci.SplitReference(reference); err != nil {
+			return fmt.Errorf("blocked image: %w", err)
+		}
+	}
 	if err := p.checkPlaces(seen); err != nil {
 		return err
 	}
@@ -133,8 +141,13 @@ func (p *Plan) checkHeld() error {
 
 func (r Request) check() error {
 	for _, catalog := range r.Catalogs {
-		if !validAnnotation.MatchString(catalog) {
+		if !printable(catalog, MaxRecipe) {
 			return fmt.Errorf("request: catalog %.80q", catalog)
+		}
+	}
+	for _, pattern := range r.Block {
+		if !printable(pattern, MaxReason) {
+			return fmt.Errorf("request: block %.80q", pattern)
 		}
 	}
 	for _, release := range r.Releases {
@@ -142,10 +155,15 @@ func (r Request) check() error {
 			return fmt.Errorf("request: release: %w", err)
 		}
 	}
-	if r.Channel != "" && !validAnnotation.MatchString(r.Channel) {
+	if r.Channel != "" && !printable(r.Channel, MaxRecipe) {
 		return fmt.Errorf("request: channel %.80q", r.Channel)
 	}
 	return nil
+}
+
+// printable reports whether s is 1 to most bytes of printable ASCII.
+func printable(s string, most int) bool {
+	return s != "" && len(s) <= most && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
 }
 
 func (m Missing) check() error {
@@ -264,6 +282,9 @@ func checkContent(c Content, o Origin, seen map[digest.Digest]bool) error {
 
 func (o Origin) check() error {
 	set := 0
+	if o.Derived != nil {
+		set++
+	}
 	if o.Inline != nil {
 		set++
 		if len(o.Inline) < 1 || len(o.Inline) > MaxInline {
@@ -291,7 +312,7 @@ func (o Origin) check() error {
 		}
 	}
 	if set != 1 {
-		return errors.New("origin is not exactly one of repository, urls, local, inline")
+		return errors.New("origin is not exactly one of repository, urls, local, inline, derived")
 	}
 	return nil
 }

@@ -10,10 +10,7 @@ import (
 	"satchel/oci"
 )
 
-var (
-	validType       = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$`)
-	validAnnotation = regexp.MustCompile(`^[ -~]{1,500}$`)
-)
+var validType = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$`)
 
 // maxAnnotations bounds those of one attached content.
 const maxAnnotations = 16
@@ -97,20 +94,38 @@ func (p *Plan) checkOrigins() error {
 		if b.Origin.Inline != nil && b.Held != 0 {
 			return fmt.Errorf("blob %s: its bytes are in the plan, and it is held", b.Digest)
 		}
+		if d := b.Origin.Derived; d != nil {
+			if err := d.check(); err != nil {
+				return fmt.Errorf("blob %s: derived: %w", b.Digest, err)
+			}
+		}
 		if err := checkInline(b.Content, b.Origin); err != nil {
 			return fmt.Errorf("blob %w", err)
 		}
 	}
 	for i := range p.Manifests {
 		m := &p.Manifests[i]
-		if m.Origin.URLs != nil {
-			return fmt.Errorf("manifest %s: it comes from a URL", m.Digest)
+		if m.Origin.URLs != nil || m.Origin.Derived != nil {
+			return fmt.Errorf("manifest %s: it comes from a URL or is derived", m.Digest)
 		}
 		if err := checkInline(m.Content, m.Origin); err != nil {
 			return fmt.Errorf("manifest %w", err)
 		}
 	}
 	return nil
+}
+
+func (d *Derived) check() error {
+	if !printable(d.By, MaxReason) || !printable(d.Recipe, MaxRecipe) {
+		return fmt.Errorf("maker %.80q or recipe %.80q", d.By, d.Recipe)
+	}
+	if err := oci.CheckDescriptor(d.From.Descriptor()); err != nil {
+		return err
+	}
+	if !oci.IsManifest(d.From.MediaType) || d.From.Size > oci.MaxManifestSize {
+		return fmt.Errorf("%s: %.80s of %d bytes is no manifest", d.From.Digest, d.From.MediaType, d.From.Size)
+	}
+	return d.Origin().check()
 }
 
 // checkInline compares content with its bytes in the plan, if they are there.
@@ -166,7 +181,7 @@ func (a Attached) check() error {
 		return fmt.Errorf("attached %s: %d annotations are more than %d", a.Content.Digest, len(a.Annotations), maxAnnotations)
 	}
 	for key, value := range a.Annotations {
-		if !validType.MatchString(key) || !validAnnotation.MatchString(value) {
+		if !validType.MatchString(key) || !printable(value, MaxReason) {
 			return fmt.Errorf("attached %s: annotation %.80q", a.Content.Digest, key)
 		}
 	}

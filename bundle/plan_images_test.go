@@ -127,11 +127,15 @@ func TestPlanRequest(t *testing.T) {
 		{"a release with a control character", "request: release", func(r *bundle.Request) { r.Releases[0] += "\x1b" }},
 		{"a channel of two lines", "request: channel", func(r *bundle.Request) { r.Channel = "stable\n4.18" }},
 		{"a channel in another script", "request: channel", func(r *bundle.Request) { r.Channel = "größer" }},
-		{"a long channel", "request: channel", func(r *bundle.Request) { r.Channel = strings.Repeat("x", 501) }},
+		{"a long channel", "request: channel", func(r *bundle.Request) { r.Channel = strings.Repeat("x", bundle.MaxRecipe+1) }},
+		{"a long catalog", "request: catalog", func(r *bundle.Request) { r.Catalogs = []string{strings.Repeat("x", bundle.MaxRecipe+1)} }},
+		{"an empty catalog", "request: catalog", func(r *bundle.Request) { r.Catalogs = []string{""} }},
+		{"a long pattern", "request: block", func(r *bundle.Request) { r.Block = []string{strings.Repeat("x", bundle.MaxReason+1)} }},
+		{"a pattern of two lines", "request: block", func(r *bundle.Request) { r.Block = []string{"a\nb"} }},
 	} {
 		refusePlan(t, test.name, test.says, planJSON, func(p *bundle.Plan) { test.edit(&p.Request) })
 	}
-	want := bundle.Request{Channel: strings.Repeat("~ ", 250), NoAttachments: true, Releases: []string{"quay.example/a@" + string(digest.FromString("a"))}}
+	want := bundle.Request{Channel: strings.Repeat("~ ", bundle.MaxRecipe/2), Block: []string{"^quay"}, NoAttachments: true, Releases: []string{"quay.example/a@" + string(digest.FromString("a"))}}
 	plan := editPlan(t, planJSON, func(p *bundle.Plan) { p.Request = want })
 	if got := plan.Request; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%+v is read as %+v", want, got)
@@ -142,7 +146,7 @@ func TestPlanRequest(t *testing.T) {
 // more than a line.
 func TestPlanShortRefusals(t *testing.T) {
 	planJSON := planOf(t, releaseDir)
-	long := strings.Repeat("x", 10_000)
+	long := strings.Repeat("x", 100_000)
 	for name, edit := range map[string]func(p *bundle.Plan){
 		"attached to":   func(p *bundle.Plan) { p.Images[1].AttachedTo = long },
 		"a part":        func(p *bundle.Plan) { p.Images[1].Part = long },

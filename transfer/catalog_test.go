@@ -87,16 +87,9 @@ func readCatalog(t testing.TB, r *fixtures.Registry, name, request string, asIs 
 	return catalogs[0], nil
 }
 
-func addLayer(ctx context.Context, d oci.Descriptor, fetch func(context.Context, oci.Descriptor) ([]byte, error), tar io.Reader, edit func(*ispec.ImageConfig)) ([]transfer.MadeContent, error) {
+func addLayer(ctx context.Context, d oci.Descriptor, fetch func(context.Context, oci.Descriptor) ([]byte, error), tar io.Reader, edit func(*ispec.ImageConfig)) (transfer.MadeImage, error) {
 	m, config, layer, err := layout.AddLayer(ctx, d, fetch, tar, edit, "test")
-	if err != nil {
-		return nil, err
-	}
-	var made []transfer.MadeContent
-	for _, a := range []layout.Added{m, config, layer} {
-		made = append(made, transfer.MadeContent{Descriptor: a.Descriptor, Content: a.Content})
-	}
-	return made, nil
+	return transfer.MadeImage{Manifest: transfer.MadeContent(m), Config: transfer.MadeContent(config), Layer: transfer.MadeContent(layer)}, err
 }
 
 func planCatalog(t testing.TB, c *transfer.Catalog) *bundle.Prologue {

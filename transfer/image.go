@@ -63,10 +63,14 @@ func (img *image) made(d digest.Digest) ([]byte, bool) {
 
 // originOf says where content of the image comes from.
 func (img *image) originOf(d digest.Digest) bundle.Origin {
-	if content, ok := img.made(d); ok {
-		return bundle.Origin{Inline: content}
+	content, ok := img.made(d)
+	switch {
+	case !ok:
+		return img.origin()
+	case img.wanted.Made.Derived[d] != nil:
+		return bundle.Origin{Derived: img.wanted.Made.Derived[d]}
 	}
-	return img.origin()
+	return bundle.Origin{Inline: content}
 }
 
 // called names the image for people.

@@ -60,6 +60,9 @@ func (m *merger) request() bundle.Request {
 		Channel: o.Channel, Foreign: o.Foreign, NoAttachments: o.NoAttachments, Platforms: o.Platforms, Sparse: o.Sparse,
 	}
 	r.Catalogs, r.CatalogsAsIs = o.CatalogRequests, o.CatalogsAsIs
+	for _, pattern := range o.Block {
+		r.Block = append(r.Block, pattern.String())
+	}
 	for _, release := range o.Releases {
 		r.Releases = append(r.Releases, release.Reference)
 		r.Unsigned = r.Unsigned || release.Unsigned != ""

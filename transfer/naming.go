@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"satchel/bundle"
 	"satchel/oci"
@@ -21,14 +20,13 @@ const (
 	// NamingHost puts the source's host before the path; a port's colon becomes
 	// a dash.
 	NamingHost Naming = "host"
-)
-
-// Repositories of releases below the prefix, as oc-mirror names them
-// (openshift/oc-mirror, internal/pkg/release/const.go): release images have one
-// of their own, since an update service reads every tag of it.
-const (
-	releaseImages     = "openshift/release-images"
-	releaseComponents = "openshift/release"
+	// NamingOC names as oc adm catalog mirror does: paths as [NamingPath], by
+	// digest a tag that is a hash of the source's name. That command joins paths to
+	// two components unless it is told otherwise: see Names.MaxComponents.
+	NamingOC Naming = "oc"
+	// NamingOCMirror names as oc-mirror does: paths as [NamingPath], by digest the
+	// tag sha256-<hex>.
+	NamingOCMirror Naming = "oc-mirror"
 )
 
 // ErrNaming is returned for names that cannot be, or that two images would
@@ -45,6 +43,11 @@ type Names struct {
 	// repository that release images and their components get, as with oc adm
 	// release mirror.
 	ReleaseRepository string
+	// MaxComponents is how many components a repository's path may have at the
+	// site, those of To included; 0 is any number. Where there are more, the last
+	// are joined with dashes. The names in [bundle.Image.Destinations] stay as they
+	// are.
+	MaxComponents int
 }
 
 // Destination is where an image goes: a repository, HOST/PATH, and one or more
@@ -56,13 +59,16 @@ type Destination struct {
 
 func (d Destination) String() string { return d.Repository + ":" + d.Tags[0] }
 
-// Destinations names all images of a plan. Images by digest alone get the tag
-// digest-<hex>, since registries collect what has no tag. A release image and
-// its components are named by the version in its payload; a component that has
-// several names gets a tag for each. What is attached to an image goes into its
+// Destinations names all images of a plan. Images by digest alone get a tag, since
+// registries collect what has none: digest-<hex>, or as the naming says. A release
+// image and its components are named by the version in its payload; a component that
+// has several names gets a tag for each. What is attached to an image goes into its
 // repository. Two different digests on one name are an error that names both
 // sources, and so is a name that registries do not take; both are [ErrNaming].
 func Destinations(plan *bundle.Plan, names Names) ([]Destination, error) {
+	if err := names.check(); err != nil {
+		return nil, err
+	}
 	releases, err := Releases(plan)
 	if err != nil {
 		return nil, err
@@ -80,14 +86,19 @@ func Destinations(plan *bundle.Plan, names Names) ([]Destination, error) {
 			r.tag(plan, destinations, byReference)
 		}
 	}
-	taken := make(map[string]int)
+	listed := make(map[string]bool) // repositories that may get lists of what is attached
 	for i, image := range plan.Images {
 		d := &destinations[i]
 		if to, ok := byReference[image.AttachedTo]; ok {
 			d.Repository = destinations[to].Repository
+			listed[d.Repository] = listed[d.Repository] || len(d.Tags) == 0
 		}
+	}
+	taken := make(map[string]int)
+	for i, image := range plan.Images {
+		d := &destinations[i]
 		if len(d.Tags) == 0 {
-			d.Tags = []string{"digest-" + image.Root.Digest.Encoded()}
+			d.Tags = []string{names.digestTag(image, listed[d.Repository])}
 		}
 		for _, tag := range d.Tags {
 			name := d.Repository + ":" + tag
@@ -117,42 +128,6 @@ func placed(plan *bundle.Plan, names Names) ([]Destination, error) {
 	return destinations, nil
 }
 
-// place names an image without what its release says of its tags: of a part of a
-// release, the repository alone.
-func (n Names) place(image bundle.Image, ref oci.Reference) Destination {
-	d := Destination{Repository: ref.Repository}
-	if ref.Tag != "" {
-		d.Tags = []string{ref.Tag}
-	}
-	switch {
-	case n.To == "":
-	case len(image.Destinations) > 0:
-		d.Tags = nil
-		for _, name := range image.Destinations {
-			path, tag, _ := strings.Cut(name, ":")
-			d.Repository = n.To + "/" + path
-			d.Tags = append(d.Tags, tag)
-		}
-	case image.Part == bundle.PartRelease || image.Part == bundle.PartComponent:
-		d = Destination{Repository: n.To + "/" + n.releaseRepository(image.Part)}
-	case n.Naming == NamingHost:
-		d.Repository = n.To + "/" + hostComponent(ref.Host()) + "/" + ref.Path()
-	default:
-		d.Repository = n.To + "/" + ref.Path()
-	}
-	return d
-}
-
-func (n Names) releaseRepository(part string) string {
-	switch {
-	case n.ReleaseRepository != "":
-		return n.ReleaseRepository
-	case part == bundle.PartRelease:
-		return releaseImages
-	}
-	return releaseComponents
-}
-
 // tag gives the images of a release the tags that its payload says.
 func (r *PlannedRelease) tag(plan *bundle.Plan, destinations []Destination, byReference map[string]int) {
 	add := func(reference, part, tag string) {
@@ -165,9 +140,4 @@ func (r *PlannedRelease) tag(plan *bundle.Plan, destinations []Destination, byRe
 	for _, c := range r.Payload.Components {
 		add(c.Image.String(), bundle.PartComponent, release.ComponentTag(r.Payload.Version, r.Architecture, c.Name))
 	}
-}
-
-// hostComponent makes a registry's host and port one component of a path.
-func hostComponent(host string) string {
-	return strings.ToLower(strings.NewReplacer(":", "-", "[", "", "]", "").Replace(host))
 }

@@ -289,6 +289,8 @@ func originName(o bundle.Origin) string {
 		return o.Local
 	case o.Inline != nil:
 		return "the plan"
+	case o.Derived != nil:
+		return "what is made of " + originName(o.Derived.Origin())
 	}
 	// Without its query, which may hold a token.
 	u, err := url.Parse(o.URLs[0])

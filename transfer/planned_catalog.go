@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"strings"
+
 	"github.com/opencontainers/go-digest"
 
 	"satchel/bundle"
@@ -15,6 +17,8 @@ const attachedCatalog = "catalog"
 const (
 	annotationOriginal = "original" // root of the image that was asked for
 	annotationConfigs  = "configs"  // directory of the catalog in the image
+	annotationExtract  = "extract"  // "true" if the image cannot serve its catalog itself
+	annotationPackages = "packages" // names of the operators, by commas; left out when there are too many
 )
 
 // PlannedCatalog is an operator catalog of a plan.
@@ -27,15 +31,28 @@ type PlannedCatalog struct {
 	Original digest.Digest
 	// Configs is the directory of the catalog in the image.
 	Configs string
+	// Extract says that the image cannot serve its catalog: the cluster must bring
+	// what can.
+	Extract bool
+	// Packages are the operators of the catalog; none when the plan does not say.
+	Packages []string
 }
 
 func (c *Catalog) attach(root bundle.Content) bundle.Attached {
-	return bundle.Attached{
+	a := bundle.Attached{
 		Type: attachedCatalog, Subject: root.Digest, Content: root,
-		Annotations: map[string]string{
-			annotationReference: c.Image.Name.String(), annotationOriginal: string(c.Original), annotationConfigs: c.configs,
-		},
+		Annotations: map[string]string{annotationReference: c.Image.Name.String(), annotationOriginal: string(c.Original)},
 	}
+	if c.configs != "" {
+		a.Annotations[annotationConfigs] = c.configs
+	}
+	if c.Extract {
+		a.Annotations[annotationExtract] = "true"
+	}
+	if packages := strings.Join(c.Packages, ","); packages != "" && len(packages) <= bundle.MaxReason {
+		a.Annotations[annotationPackages] = packages
+	}
+	return a
 }
 
 // Catalogs returns the operator catalogs of a plan, in its order.
@@ -53,7 +70,14 @@ func Catalogs(plan *bundle.Plan) []PlannedCatalog {
 		if a.Type != attachedCatalog || roots[reference] != a.Subject || a.Subject == "" || oci.CheckDigest(original) != nil {
 			continue
 		}
-		all = append(all, PlannedCatalog{Reference: reference, Digest: a.Subject, Original: original, Configs: a.Annotations[annotationConfigs]})
+		c := PlannedCatalog{
+			Reference: reference, Digest: a.Subject, Original: original, Configs: a.Annotations[annotationConfigs],
+			Extract: a.Annotations[annotationExtract] == "true",
+		}
+		if packages := a.Annotations[annotationPackages]; packages != "" {
+			c.Packages = strings.Split(packages, ",")
+		}
+		all = append(all, c)
 	}
 	return all
 }

@@ -1,14 +1,11 @@
 package transfer
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -27,32 +24,21 @@ type WantedCatalog struct {
 	Request catalog.Request
 	// AsIs carries the image as it is, whatever is selected of its images.
 	AsIs bool
+	// TargetPath and TargetTag take the place of the repository's path below the
+	// prefix at the site, and of the tag. Both may be empty.
+	TargetPath, TargetTag string
 }
 
-// Made is content that satchel made itself: manifests, their configs and layers,
-// by digest.
-type Made struct {
-	Root     oci.Descriptor
-	Contents map[digest.Digest][]byte
-}
-
-// AddLayerFunc makes a new image of one: with a further layer, an uncompressed
-// tar, and another config. It must be deterministic. fetch gives manifest and
-// config.
-type AddLayerFunc func(ctx context.Context, manifest oci.Descriptor, fetch func(context.Context, oci.Descriptor) ([]byte, error),
-	tar io.Reader, edit func(*ispec.ImageConfig)) (made []MadeContent, err error)
-
-// MadeContent is one content that an [AddLayerFunc] made; the manifest is the first.
-type MadeContent struct {
-	Descriptor oci.Descriptor
-	Content    []byte
-}
-
-// CatalogOptions say how catalogs are read.
+// CatalogOptions say how catalogs are read and made.
 type CatalogOptions struct {
 	// Parse reads people's spelling of a reference.
 	Parse    func(string) (oci.Reference, error)
 	AddLayer AddLayerFunc
+	// Maker names what decides the bytes that AddLayer makes, with its version.
+	Maker string
+	// Platforms keeps only these, OS/ARCH[/VARIANT], of a catalog that is made anew;
+	// none keeps all. One becomes the catalog's root.
+	Platforms []string
 }
 
 // Catalog is an operator catalog that is to be packed.
@@ -66,6 +52,9 @@ type Catalog struct {
 	Images []Wanted
 	// Packages are the names of the operators that are selected.
 	Packages []string
+	// Extract says that the image has no program to serve its catalog: the cluster
+	// must bring one.
+	Extract  bool
 	Warnings []catalog.Warning
 	// Unreadable are references in the catalog that are none, with the operators
 	// that need them.
@@ -93,7 +82,7 @@ var (
 func ReadCatalogs(ctx context.Context, sources Sources, wanted []WantedCatalog, o CatalogOptions) ([]*Catalog, error) {
 	var all []*Catalog
 	for _, w := range wanted { // one after another: each may be large
-		r := &catalogReader{releaseReader: releaseReader{sources: sources, wanted: w.Wanted}, wanted: w, options: o}
+		r := newCatalogReader(sources, w, o)
 		if err := r.read(ctx); err != nil {
 			return nil, fmt.Errorf("catalog %s: %w", w.Name, err)
 		}
@@ -111,12 +100,21 @@ type catalogReader struct {
 	catalog       Catalog
 }
 
+func newCatalogReader(sources Sources, w WantedCatalog, o CatalogOptions) *catalogReader {
+	r := &catalogReader{releaseReader: releaseReader{sources: sources, wanted: w.Wanted}, wanted: w, options: o, img: newImage(w.Wanted, nil)}
+	r.img.sources, r.img.cache = sources, newManifestCache(false)
+	return r
+}
+
 func (r *catalogReader) read(ctx context.Context) error {
-	r.img = newImage(r.wanted.Wanted, nil)
-	r.img.sources, r.img.cache = r.sources, newManifestCache(false)
 	if err := r.img.resolve(ctx); err != nil {
 		return err
 	}
+	return r.readFrom(ctx)
+}
+
+// readFrom reads the catalog whose root is known.
+func (r *catalogReader) readFrom(ctx context.Context) error {
 	manifest, _, err := payloadManifest(r.img.root, func(d oci.Descriptor) ([]byte, error) { return r.img.fetch(ctx, d) })
 	if err != nil {
 		return err
@@ -146,10 +144,32 @@ func (r *catalogReader) read(ctx context.Context) error {
 	r.listImages(selection)
 	r.catalog.Image = r.wanted.Wanted
 	r.catalog.Image.Root, r.catalog.Image.Part = r.img.root.Digest, bundle.PartCatalog
-	if selection.Whole || r.wanted.AsIs {
-		return nil
+	if !selection.Whole && !r.wanted.AsIs {
+		if err := r.filter(ctx, selection, source); err != nil {
+			return err
+		}
 	}
-	return r.filter(ctx, selection, source)
+	r.place()
+	return nil
+}
+
+// place says where the catalog goes at the site, if that was asked for.
+func (r *catalogReader) place() {
+	w := &r.catalog.Image
+	if r.wanted.TargetPath == "" && r.wanted.TargetTag == "" {
+		return
+	}
+	path, tag := r.wanted.TargetPath, r.wanted.TargetTag
+	if path == "" {
+		path = w.Name.Path()
+	}
+	if tag == "" {
+		tag = w.Name.Tag
+	}
+	if tag == "" {
+		tag = "digest-" + w.Root.Encoded()
+	}
+	w.Destinations = []string{path + ":" + tag}
 }
 
 // findConfigs reads where in the image the catalog is.
@@ -163,6 +183,9 @@ func (r *catalogReader) findConfigs(ctx context.Context, m *oci.Manifest) error 
 		return fmt.Errorf("config %s: %w", m.Blobs[0].Digest, err)
 	}
 	r.catalog.configs = config.Config.Labels[configsLabel]
+	// Whatever could serve it would be the entry point (operator-framework/operator-registry,
+	// alpha/action/generate_dockerfile.go).
+	r.catalog.Extract = len(config.Config.Entrypoint) == 0
 	switch {
 	case strings.Trim(r.catalog.configs, "/") != "":
 		return nil
@@ -204,134 +227,7 @@ func (r *catalogReader) listImages(selection *catalog.Selection) {
 		}
 		if !seen[ref.String()] {
 			seen[ref.String()] = true
-			r.catalog.Images = append(r.catalog.Images, Wanted{Name: ref, Operators: image.Operators})
+			r.catalog.Images = append(r.catalog.Images, Wanted{Name: ref, Operators: image.Operators, AllPlatforms: true})
 		}
 	}
-}
-
-// filter makes the catalog image with what is selected: of each image of it, one
-// with the old catalog hidden and the new one in its place.
-func (r *catalogReader) filter(ctx context.Context, selection *catalog.Selection, source catalog.Source) error {
-	layer, err := r.layer(ctx, selection, source)
-	if err != nil {
-		return err
-	}
-	made := &Made{Contents: make(map[digest.Digest][]byte)}
-	made.Root, err = r.remake(ctx, made, r.img.root, layer)
-	if err != nil {
-		return err
-	}
-	r.catalog.Image.Made, r.catalog.Image.Root = made, made.Root.Digest
-	if r.catalog.Image.Name.Digest != "" {
-		// That digest is another image's.
-		r.catalog.Image.Name.Digest = ""
-		if r.catalog.Image.Name.Tag == "" {
-			r.catalog.Image.Name.Digest = made.Root.Digest
-		}
-	}
-	return nil
-}
-
-// remake makes an image, or an index of all its images, anew.
-func (r *catalogReader) remake(ctx context.Context, made *Made, d oci.Descriptor, layer []byte) (oci.Descriptor, error) {
-	if !oci.IsIndex(d.MediaType) {
-		all, err := r.options.AddLayer(ctx, d, r.small, bytes.NewReader(layer), serveWithoutCache)
-		if err != nil {
-			return d, fmt.Errorf("manifest %s: %w", d.Digest, err)
-		}
-		for _, c := range all {
-			if len(c.Content) > bundle.MaxInline {
-				return d, fmt.Errorf("the selected catalog is %d bytes, more than the %d that can be made: select less, or carry the catalog as it is",
-					len(c.Content), bundle.MaxInline)
-			}
-			made.Contents[c.Descriptor.Digest] = c.Content
-		}
-		next := all[0].Descriptor
-		next.Platform = d.Platform
-		return next, nil
-	}
-	content, err := r.img.fetch(ctx, d)
-	if err != nil {
-		return d, err
-	}
-	m, err := oci.ParseManifest(d.MediaType, content)
-	if err != nil {
-		return d, err
-	}
-	index := ispec.Index{MediaType: d.MediaType, Manifests: []oci.Descriptor{}}
-	index.SchemaVersion = 2
-	for _, child := range m.Manifests {
-		if child.Platform != nil && child.Platform.OS == "unknown" {
-			continue // an attestation, of an image that is not here any more
-		}
-		next, err := r.remake(ctx, made, child, layer)
-		if err != nil {
-			return d, err
-		}
-		index.Manifests = append(index.Manifests, next)
-	}
-	if content, err = json.Marshal(index); err != nil {
-		return d, err
-	}
-	root := oci.Descriptor{MediaType: d.MediaType, Digest: digest.FromBytes(content), Size: int64(len(content)), Platform: d.Platform}
-	made.Contents[root.Digest] = content
-	return root, nil
-}
-
-// serveWithoutCache takes the cache of the old catalog out of the command: opm
-// ends when cache and catalog differ (operator-framework/operator-registry,
-// cmd/opm/serve).
-func serveWithoutCache(c *ispec.ImageConfig) {
-	c.Cmd = slices.DeleteFunc(slices.Clone(c.Cmd), func(arg string) bool {
-		return strings.HasPrefix(arg, "--cache-dir") || strings.HasPrefix(arg, "--cache-enforce-integrity")
-	})
-}
-
-// layer makes the layer: the old directory made opaque, and the documents of each
-// package in a file of its own.
-func (r *catalogReader) layer(ctx context.Context, selection *catalog.Selection, source catalog.Source) ([]byte, error) {
-	files := make(map[string]*bytes.Buffer)
-	var names []string
-	err := selection.Documents(ctx, source, func(d catalog.Document) error {
-		name := "catalog.json"
-		if d.Package != "" {
-			name = d.Package + "/catalog.json"
-		}
-		if files[name] == nil {
-			files[name] = &bytes.Buffer{}
-			names = append(names, name)
-		}
-		files[name].Write(append(d.JSON, '\n')) // never fails
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	root := strings.Trim(r.catalog.configs, "/")
-	add := func(h tar.Header, content []byte) error {
-		h.Format, h.Size = tar.FormatUSTAR, int64(len(content))
-		if err := w.WriteHeader(&h); err != nil {
-			return err
-		}
-		_, err := w.Write(content)
-		return err
-	}
-	err = errors.Join(
-		add(tar.Header{Typeflag: tar.TypeDir, Name: root + "/", Mode: 0o755}, nil),
-		add(tar.Header{Typeflag: tar.TypeReg, Name: root + "/.wh..wh..opq", Mode: 0o644}, nil))
-	slices.Sort(names)
-	for _, name := range names {
-		if dir, _, ok := strings.Cut(name, "/"); ok && err == nil {
-			err = add(tar.Header{Typeflag: tar.TypeDir, Name: root + "/" + dir + "/", Mode: 0o755}, nil)
-		}
-		if err == nil {
-			err = add(tar.Header{Typeflag: tar.TypeReg, Name: root + "/" + name, Mode: 0o644}, files[name].Bytes())
-		}
-	}
-	if err = errors.Join(err, w.Close()); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }

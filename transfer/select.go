@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 
@@ -37,6 +38,8 @@ type Wanted struct {
 	Made *Made
 	// Operators are those that need the image, for people.
 	Operators []string
+	// AllPlatforms keeps all, whatever platforms are chosen.
+	AllPlatforms bool
 }
 
 // SelectOptions say what of the images is packed.
@@ -63,6 +66,9 @@ type SelectOptions struct {
 	CatalogsAsIs    bool
 	// Channel is noted in the request; see [bundle.Request.Channel].
 	Channel string
+	// Block keeps out the images whose reference one of the patterns matches,
+	// somewhere in it; only parts of a release and catalogs may not be kept out.
+	Block []*regexp.Regexp
 	// NoAttachments leaves out signatures and whatever else is attached to
 	// images. Otherwise what is there of it is taken, for each manifest.
 	NoAttachments bool
@@ -78,6 +84,10 @@ const defaultReads = 32
 // for.
 var ErrForeign = errors.New("foreign layer, which its publisher does not allow to distribute")
 
+// ErrBlocked is returned where images are kept out that something else cannot be
+// without.
+var ErrBlocked = errors.New("kept out")
+
 // ErrSparse is returned where a choice of platforms would change a digest that
 // was asked for, or leave an index with holes.
 var ErrSparse = errors.New("the choice of platforms needs a sparse index")
@@ -87,27 +97,52 @@ var ErrSparse = errors.New("the choice of platforms needs a sparse index")
 // Errors name the image. The selection has no name yet. With SkipMissing it is
 // still an error when the source has none of the images.
 func Select(ctx context.Context, sources Sources, wanted []Wanted, o SelectOptions) (bundle.Selection, error) {
-	images := make([]*image, 0, len(wanted))
 	named := make(map[string]bool)
 	o.Releases = slices.DeleteFunc(slices.Clone(o.Releases), func(r *Release) bool {
 		again := named[r.Reference+string(r.Digest)]
 		named[r.Reference+string(r.Digest)] = true
 		return again
 	})
+	var all []Wanted
 	for _, r := range o.Releases {
-		for _, w := range r.Images {
-			images = append(images, newImage(w, nil))
-		}
+		all = append(all, r.Images...)
 	}
 	for _, c := range o.Catalogs {
-		for _, w := range append([]Wanted{c.Image}, c.Images...) {
-			images = append(images, newImage(w, nil))
+		all = append(append(all, c.Image), c.Images...)
+	}
+	all, blocked, err := withoutBlocked(append(all, wanted...), o.Block)
+	if err != nil {
+		return bundle.Selection{}, err
+	}
+	images := make([]*image, len(all))
+	for i, w := range all {
+		images[i] = newImage(w, nil)
+	}
+	selection, err := selectImages(ctx, sources, images, o, nil)
+	selection.Blocked = blocked
+	return selection, err
+}
+
+// withoutBlocked leaves out what a pattern matches, and returns its references,
+// sorted.
+func withoutBlocked(all []Wanted, patterns []*regexp.Regexp) (kept []Wanted, blocked []string, err error) {
+	for _, w := range all {
+		name := w.Name.String()
+		i := slices.IndexFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(name) })
+		if i < 0 {
+			kept = append(kept, w)
+			continue
 		}
+		what := map[string]string{
+			bundle.PartRelease: "a release", bundle.PartComponent: "a release, which is carried whole", bundle.PartCatalog: "a catalog",
+		}[w.Part]
+		if what != "" {
+			return nil, nil, fmt.Errorf("image %s: %w by %q, and it is of %s", name, ErrBlocked, patterns[i], what)
+		}
+		blocked = append(blocked, name)
 	}
-	for _, w := range wanted {
-		images = append(images, newImage(w, nil))
-	}
-	return selectImages(ctx, sources, images, o, nil)
+	slices.Sort(blocked)
+	return kept, slices.Compact(blocked), nil
 }
 
 // selectImages reads the images and joins them. topUp is nil unless the images
@@ -119,6 +154,9 @@ func selectImages(ctx context.Context, sources Sources, images []*image, o Selec
 	cache := newManifestCache(o.SkipMissing)
 	for _, img := range images {
 		img.sources, img.options, img.cache, img.topUp = sources, o, cache, topUp
+		if img.wanted.AllPlatforms || img.wanted.Made != nil {
+			img.options.Platforms, img.options.Sparse = nil, false
+		}
 	}
 	if err := readImages(ctx, images, o); err != nil {
 		return bundle.Selection{}, err

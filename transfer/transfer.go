@@ -65,6 +65,8 @@ type Sources struct {
 	Referrers Referrers
 	// Layouts are the local sources by label.
 	Layouts map[string]Layout
+	// Derived makes what plans derive; nil makes nothing.
+	Derived *Derivations
 }
 
 // Event tells of the progress of a journey. Exactly the fields of its kind are
@@ -128,6 +130,9 @@ func (s Sources) open(ctx context.Context, b *bundle.Blob, offset, length int64)
 		return layout.Blob(ctx, d, offset, length)
 	case b.Origin.Inline != nil:
 		return io.NopCloser(io.NewSectionReader(bytes.NewReader(b.Origin.Inline), offset, length)), true, nil
+	case b.Origin.Derived != nil:
+		content, err := s.Derived.content(ctx, s, b)
+		return io.NopCloser(io.NewSectionReader(bytes.NewReader(content), offset, length)), true, err
 	}
 	r, err := s.Registry.ForeignBlob(ctx, b.Origin.URLs, d)
 	if err != nil || offset == 0 {

@@ -17,10 +17,11 @@ import (
 
 // UnpackOptions say where images go and how.
 type UnpackOptions struct {
-	// To, Naming and ReleaseRepository are as in [Names].
+	// To, Naming, ReleaseRepository and MaxComponents are as in [Names].
 	To                string
 	Naming            Naming
 	ReleaseRepository string
+	MaxComponents     int
 	// Trust says which signatures of releases count.
 	Trust Trust
 	// Jobs is how many blobs are read and pushed side by side; 0 means
@@ -46,7 +47,7 @@ type UnpackOptions struct {
 }
 
 func (o UnpackOptions) names() Names {
-	return Names{To: o.To, Naming: o.Naming, ReleaseRepository: o.ReleaseRepository}
+	return Names{To: o.To, Naming: o.Naming, ReleaseRepository: o.ReleaseRepository, MaxComponents: o.MaxComponents}
 }
 
 // Unpack replays a bundle into a target in one forward pass over its volumes. An

@@ -32,38 +32,58 @@ func (f *catalogFlags) add(flags *pflag.FlagSet) {
 
 func (f *catalogFlags) names() bool { return len(f.requests) > 0 || f.asIs }
 
-// wanted reads the flags.
-func (f *catalogFlags) wanted() ([]transfer.WantedCatalog, error) {
-	if f.asIs && len(f.requests) == 0 {
-		return nil, usagef("--catalog-as-is means nothing without --catalog")
-	}
-	var all []transfer.WantedCatalog
+// nameCatalogs notes which catalogs are wanted by name.
+func (f *catalogFlags) nameCatalogs(wanted *wantedImages) error {
 	for _, s := range f.requests {
 		name, selected, _ := strings.Cut(s, "=")
-		ref, err := registry.ParseReference(name)
-		if err != nil {
-			return nil, &usageError{err}
-		}
 		request, err := catalog.ParseRequest(selected)
 		if err != nil {
-			return nil, usagef("--catalog %s: %w", name, err)
+			return usagef("--catalog %s: %w", name, err)
 		}
-		all = append(all, transfer.WantedCatalog{Wanted: transfer.Wanted{Name: ref}, Request: request, AsIs: f.asIs})
+		c := transfer.WantedCatalog{Request: request, AsIs: f.asIs}
+		if spec, ok := strings.CutPrefix(name, "oci:"); ok {
+			dir, entry, _ := strings.Cut(spec, ":")
+			c.Wanted, err = wanted.layoutCatalog(dir, entry, "", "")
+		} else if c.Name, err = registry.ParseReference(name); err != nil {
+			err = &usageError{err}
+		}
+		if err != nil {
+			return err
+		}
+		wanted.catalogs = append(wanted.catalogs, c)
 	}
-	return all, nil
+	return nil
 }
 
-// read reads the catalogs. pinned, which may be nil, are roots by reference.
-func (f *catalogFlags) read(ctx context.Context, out *output, sources transfer.Sources, pinned map[string]digest.Digest) ([]*transfer.Catalog, error) {
-	wanted, err := f.wanted()
-	if err != nil || len(wanted) == 0 {
-		return nil, err
+// catalogRequests are what a plan says of the catalogs that are wanted.
+func (w *wantedImages) catalogRequests() []string {
+	var all []string
+	for _, c := range w.catalogs {
+		s := c.Name.String()
+		if selected := c.Request.String(); selected != "" {
+			s += "=" + selected
+		}
+		all = append(all, s)
 	}
-	for i := range wanted {
-		wanted[i].Root = pinned[f.requests[i]]
+	return all
+}
+
+// catalogOptions say how catalogs are read and made.
+func catalogOptions(platforms []string) transfer.CatalogOptions {
+	return transfer.CatalogOptions{Parse: registry.ParseReference, AddLayer: addLayer, Maker: layout.MakerVersion, Platforms: platforms}
+}
+
+// read reads the catalogs. pinned, which may be nil, are roots by request.
+func (f *selectionFlags) readCatalogs(ctx context.Context, out *output, sources transfer.Sources, wanted *wantedImages, pinned map[string]digest.Digest) ([]*transfer.Catalog, error) {
+	if len(wanted.catalogs) == 0 {
+		return nil, nil
 	}
-	out.message("reading %s", count(len(wanted), "operator catalog"))
-	catalogs, err := transfer.ReadCatalogs(ctx, sources, wanted, transfer.CatalogOptions{Parse: registry.ParseReference, AddLayer: addLayer})
+	for i, request := range wanted.catalogRequests() {
+		wanted.catalogs[i].Root = pinned[request]
+		wanted.catalogs[i].AsIs = f.catalog.asIs
+	}
+	out.message("reading %s", count(len(wanted.catalogs), "operator catalog"))
+	catalogs, err := transfer.ReadCatalogs(ctx, sources, wanted.catalogs, catalogOptions(f.platforms))
 	if err != nil {
 		return nil, err
 	}
@@ -83,19 +103,20 @@ func (f *catalogFlags) read(ctx context.Context, out *output, sources transfer.S
 	return catalogs, nil
 }
 
-// pin reads the catalogs that a plan has, as they were then, to see whether they
-// are what is wanted.
-func (f *catalogFlags) pin(ctx context.Context, out *output, sources transfer.Sources, wanted *wantedImages, plan *bundle.Plan) error {
-	if !slices.Equal(f.requests, plan.Request.Catalogs) || f.asIs != plan.Request.CatalogsAsIs {
+// pinCatalogs reads the catalogs that a plan has, as they were then, to see whether
+// they are what is wanted.
+func (f *selectionFlags) pinCatalogs(ctx context.Context, out *output, sources transfer.Sources, wanted *wantedImages, plan *bundle.Plan) error {
+	requests := wanted.catalogRequests()
+	if !slices.Equal(requests, plan.Request.Catalogs) || f.catalog.asIs != plan.Request.CatalogsAsIs {
 		return nil // which is refused anyway
 	}
 	pinned := make(map[string]digest.Digest)
 	for i, c := range transfer.Catalogs(plan) {
-		if i < len(f.requests) {
-			pinned[f.requests[i]] = c.Original
+		if i < len(requests) {
+			pinned[requests[i]] = c.Original
 		}
 	}
-	catalogs, err := f.read(ctx, out, sources, pinned)
+	catalogs, err := f.readCatalogs(ctx, out, sources, wanted, pinned)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnpinned, err)
 	}
@@ -107,14 +128,9 @@ func (f *catalogFlags) pin(ctx context.Context, out *output, sources transfer.So
 
 // addLayer is [layout.AddLayer] as package transfer takes it.
 func addLayer(ctx context.Context, manifest oci.Descriptor, fetch func(context.Context, oci.Descriptor) ([]byte, error),
-	tar io.Reader, edit func(*ispec.ImageConfig)) ([]transfer.MadeContent, error) {
+	tar io.Reader, edit func(*ispec.ImageConfig)) (transfer.MadeImage, error) {
 	m, config, layer, err := layout.AddLayer(ctx, manifest, fetch, tar, edit, "satchel: the selected catalog")
-	if err != nil {
-		return nil, err
-	}
-	var made []transfer.MadeContent
-	for _, a := range []layout.Added{m, config, layer} {
-		made = append(made, transfer.MadeContent{Descriptor: a.Descriptor, Content: a.Content})
-	}
-	return made, nil
+	return transfer.MadeImage{
+		Manifest: transfer.MadeContent(m), Config: transfer.MadeContent(config), Layer: transfer.MadeContent(layer),
+	}, err
 }

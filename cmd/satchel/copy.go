@@ -135,7 +135,7 @@ func (f *copyFlags) push(ctx context.Context, prologue *bundle.Prologue, sources
 	defer f.out.stop()
 	return transfer.Copy(ctx, prologue, sources, target, transfer.CopyOptions{
 		UnpackOptions: transfer.UnpackOptions{
-			To: names.To, Naming: names.Naming, ReleaseRepository: names.ReleaseRepository, Trust: trust,
+			To: names.To, Naming: names.Naming, ReleaseRepository: names.ReleaseRepository, MaxComponents: names.MaxComponents, Trust: trust,
 			Jobs: f.remote.jobs, KeepGoing: f.keepGoing, Progress: unpackProgress(f.out),
 		},
 		SkipMissing: f.skip,

@@ -78,7 +78,7 @@ func packCommand() command {
 
 // saidByPlan are the flags that mean nothing where a plan decides.
 var saidByPlan = []string{"volume-size", "name", "images-file", "platform", "sparse", "foreign", "have", "top-up", "skip-missing", "no-attachments",
-	"mapping", "catalog", "catalog-as-is", "release", "release-channel", "from-version", "to-version", "arch", "graph", "all-versions"}
+	"mapping", "catalog", "catalog-as-is", "config", "block", "release", "release-channel", "from-version", "to-version", "arch", "graph", "all-versions"}
 
 func (f *packFlags) check(references []string) error {
 	if f.plan != "" {
@@ -171,7 +171,11 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 // nameSources reads what is wanted or, with a plan, where local blobs are.
 func (f *packFlags) nameSources(ctx context.Context, wanted *wantedImages, references []string) error {
 	if f.plan == "" {
-		return f.nameImages(ctx, f.out, wanted, references)
+		err := f.nameImages(ctx, f.out, wanted, references)
+		if size := f.imageSet.archiveSize; size != 0 && !f.flags.Changed("volume-size") {
+			f.volumeSize = byteSize{bytes: size}
+		}
+		return err
 	}
 	if err := wanted.openTree(f.fromDir); err != nil {
 		return err

@@ -44,7 +44,7 @@ func (f *packFlags) choosePlan(ctx context.Context, client *registry.Client, wan
 		sources := wanted.sources(client)
 		err = f.release.pin(ctx, sources, wanted, plan)
 		if err == nil {
-			err = f.catalog.pin(ctx, f.out, sources, wanted, plan)
+			err = f.pinCatalogs(ctx, f.out, sources, wanted, plan)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s holds %s: %w", m.Name, plan.Name, err)
@@ -209,8 +209,15 @@ func (f *packFlags) sameSettings(plan *bundle.Plan, wanted *wantedImages, haves 
 	if f.noAttachments != r.NoAttachments {
 		differ("--no-attachments", f.noAttachments, r.NoAttachments)
 	}
-	if !slices.Equal(f.catalog.requests, r.Catalogs) || f.catalog.asIs != r.CatalogsAsIs {
-		differ("--catalog", f.catalog.requests, r.Catalogs)
+	if requests := wanted.catalogRequests(); !slices.Equal(requests, r.Catalogs) || f.catalog.asIs != r.CatalogsAsIs {
+		differ("--catalog", requests, r.Catalogs)
+	}
+	var block []string
+	for _, pattern := range wanted.block {
+		block = append(block, pattern.String())
+	}
+	if !slices.Equal(block, r.Block) {
+		differ("--block", block, r.Block)
 	}
 	if f.release.request() != r.Channel {
 		differ("--release-channel", f.release.request(), r.Channel)
@@ -236,6 +243,9 @@ func (f *packFlags) sameSettings(plan *bundle.Plan, wanted *wantedImages, haves 
 // empty when they are.
 func otherImage(plan *bundle.Plan, wanted *wantedImages) string {
 	skipped := make(map[string]bool)
+	for _, reference := range plan.Blocked {
+		skipped[reference] = true
+	}
 	for _, m := range plan.Missing {
 		skipped[m.Image] = true
 	}

@@ -92,7 +92,7 @@ func (p *passes) pass(ctx context.Context, volume func(context.Context, int) (*b
 	defer out.stop()
 	names := p.flags.site.names()
 	receipt, err := transfer.Unpack(ctx, p.medium.Bundle, p.target, transfer.UnpackOptions{
-		To: names.To, Naming: names.Naming, ReleaseRepository: names.ReleaseRepository, Trust: p.trust,
+		To: names.To, Naming: names.Naming, ReleaseRepository: names.ReleaseRepository, MaxComponents: names.MaxComponents, Trust: p.trust,
 		Jobs: p.flags.remote.jobs, Sequential: p.flags.media == "sequential",
 		KeepGoing: p.flags.keepGoing, Earlier: p.receipt, Volume: volume,
 		Progress: unpackProgress(out),

@@ -14,46 +14,85 @@ import (
 	"satchel/transfer"
 )
 
-// findInChannel resolves versions to digests.
-func (f *releaseFlags) findInChannel(ctx context.Context, out *output, wanted *wantedImages) error {
-	data, err := f.readGraph(ctx)
+// wantedChannel is what is wanted of the update graph of a channel.
+type wantedChannel struct {
+	name, arch string
+	// graph is the URL or file of the update graph.
+	graph    string
+	from, to string // empty: see reach
+	reach    channelReach
+}
+
+// channelReach says which versions of a channel are wanted.
+type channelReach int
+
+const (
+	// onPath wants the versions on the shortest way, without the first, which runs
+	// at the site already; with no first version the last alone.
+	onPath channelReach = iota
+	// onWays wants those on any way, without the first.
+	onWays
+	// onPathWithFirst and allBetween are those of an ImageSetConfiguration, in
+	// which the first is wanted too.
+	onPathWithFirst
+	allBetween
+)
+
+func (c wantedChannel) String() string { return c.name + ", " + c.arch }
+
+// request says in a few words what is wanted.
+func (c wantedChannel) request() string {
+	s := c.name + " " + c.arch
+	if c.from != "" {
+		s += " from " + c.from
+	}
+	if c.to != "" {
+		s += " to " + c.to
+	}
+	return s + [...]string{"", " all", " path", " range"}[c.reach]
+}
+
+// find resolves versions to digests.
+func (c wantedChannel) find(ctx context.Context, out *output, wanted *wantedImages) error {
+	data, err := c.readGraph(ctx)
 	if err != nil {
-		return fmt.Errorf("update graph of %s: %w", f.channel, err)
+		return fmt.Errorf("update graph of %s: %w", c.name, err)
 	}
 	g, err := graph.Parse(data)
 	if err != nil {
-		return fmt.Errorf("update graph of %s: %w", f.channel, err)
+		return fmt.Errorf("update graph of %s: %w", c.name, err)
 	}
-	nodes, err := f.chooseVersions(out, g)
+	nodes, err := c.choose(out, g)
 	if err != nil {
-		return fmt.Errorf("channel %s, %s: %w", f.channel, f.arch, err)
+		return fmt.Errorf("channel %s: %w", c, err)
 	}
 	var versions []string
-	wanted.versions = make(map[digest.Digest]string)
+	if wanted.versions == nil {
+		wanted.versions = make(map[digest.Digest]string)
+	}
 	for _, node := range nodes {
 		ref, err := registry.ParseReference(node.Payload)
 		if err != nil || ref.Digest == "" {
-			return fmt.Errorf("channel %s: version %s: payload %q is no reference by digest", f.channel, node.Version, node.Payload)
+			return fmt.Errorf("channel %s: version %s: payload %q is no reference by digest", c.name, node.Version, node.Payload)
 		}
 		wanted.releases = append(wanted.releases, transfer.Wanted{Name: ref, Root: ref.Digest})
 		wanted.versions[ref.Digest] = node.Version
 		versions = append(versions, node.Version)
 	}
-	out.message("channel %s, %s: %s", f.channel, f.arch, strings.Join(versions, ", "))
+	out.message("channel %s: %s", c, strings.Join(versions, ", "))
 	return nil
 }
 
-func (f *releaseFlags) readGraph(ctx context.Context) ([]byte, error) {
-	if strings.HasPrefix(f.graph, "http://") || strings.HasPrefix(f.graph, "https://") {
-		return graph.Fetch(ctx, httpClient(), f.graph, f.channel, f.arch)
+func (c wantedChannel) readGraph(ctx context.Context) ([]byte, error) {
+	if strings.HasPrefix(c.graph, "http://") || strings.HasPrefix(c.graph, "https://") {
+		return graph.Fetch(ctx, httpClient(), c.graph, c.name, c.arch)
 	}
-	return readBounded(f.graph)
+	return readBounded(c.graph)
 }
 
-// chooseVersions returns the releases to carry: what runs at the site is not among
-// them, unless it is all that is asked for.
-func (f *releaseFlags) chooseVersions(out *output, g *graph.Graph) ([]graph.Node, error) {
-	to := f.to
+// choose returns the releases to carry.
+func (c wantedChannel) choose(out *output, g *graph.Graph) ([]graph.Node, error) {
+	to := c.to
 	if to == "" {
 		latest, ok := g.Latest()
 		if !ok {
@@ -61,32 +100,60 @@ func (f *releaseFlags) chooseVersions(out *output, g *graph.Graph) ([]graph.Node
 		}
 		to = latest.Version
 	}
-	if f.from == "" {
+	switch {
+	case c.reach == allBetween:
+		return g.Range(c.from, to)
+	case c.reach == onPathWithFirst:
+		return c.onPathWithFirst(out, g, to)
+	case c.from == "":
 		node, err := g.Node(to)
 		return []graph.Node{node}, err
+	case c.reach == onWays:
+		return c.allOnWays(out, g, to)
 	}
-	if f.allVersions {
-		nodes, err := g.Between(f.from, to)
-		nodes = slices.DeleteFunc(nodes, func(n graph.Node) bool { return n.Version == f.from })
-		for _, node := range nodes {
-			steps, err := g.Path(f.from, node.Version)
-			if err != nil {
-				return nil, err
-			}
-			sayRisks(out, steps[len(steps)-1])
-		}
-		return nodes, newest(nodes, f.from, err)
-	}
-	steps, err := g.Path(f.from, to)
+	nodes, err := onPathTo(out, g, c.from, to)
 	if err != nil {
 		return nil, err
 	}
-	var nodes []graph.Node
+	return nodes, newest(nodes, c.from)
+}
+
+// onPathTo returns the versions on the shortest way, without the first.
+func onPathTo(out *output, g *graph.Graph, from, to string) (nodes []graph.Node, err error) {
+	steps, err := g.Path(from, to)
 	for _, step := range steps {
 		nodes = append(nodes, step.Node)
 		sayRisks(out, step)
 	}
-	return nodes, newest(nodes, f.from, nil)
+	return nodes, err
+}
+
+// onPathWithFirst returns the versions on the shortest way; without from, it begins
+// with the first of the channel.
+func (c wantedChannel) onPathWithFirst(out *output, g *graph.Graph, to string) ([]graph.Node, error) {
+	all, err := g.Range(c.from, to)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	nodes, err := onPathTo(out, g, all[0].Version, to)
+	return append(all[:1:1], nodes...), err
+}
+
+// allOnWays returns the versions on any way, without the first.
+func (c wantedChannel) allOnWays(out *output, g *graph.Graph, to string) ([]graph.Node, error) {
+	nodes, err := g.Between(c.from, to)
+	if err != nil {
+		return nil, err
+	}
+	nodes = slices.DeleteFunc(nodes, func(n graph.Node) bool { return n.Version == c.from })
+	for _, node := range nodes {
+		steps, err := g.Path(c.from, node.Version)
+		if err != nil {
+			return nil, err
+		}
+		sayRisks(out, steps[len(steps)-1])
+	}
+	return nodes, newest(nodes, c.from)
 }
 
 func sayRisks(out *output, step graph.Step) {
@@ -98,11 +165,11 @@ func sayRisks(out *output, step graph.Step) {
 // errNewest says that a channel has no update.
 var errNewest = errors.New("nothing is to be done")
 
-func newest(nodes []graph.Node, from string, err error) error {
-	if err == nil && len(nodes) == 0 {
+func newest(nodes []graph.Node, from string) error {
+	if len(nodes) == 0 {
 		return fmt.Errorf("%s is there already: %w", from, errNewest)
 	}
-	return err
+	return nil
 }
 
 // oneLine keeps what comes from outside from looking like several messages.

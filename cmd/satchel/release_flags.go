@@ -29,7 +29,12 @@ type releaseFlags struct {
 	allVersions bool
 	stores      []string
 	trust       trustFlags
+	// configured are the channels of an ImageSetConfiguration.
+	configured []wantedChannel
 }
+
+// defaultGraph is the update graph unless another is named.
+const defaultGraph = graph.DefaultURL
 
 func (f *releaseFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.references, "release", nil, "an OpenShift release, `REF` of its release image; may be repeated")
@@ -37,7 +42,7 @@ func (f *releaseFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.from, "from-version", "", "with --release-channel, the `VERSION` that runs at the site")
 	flags.StringVar(&f.to, "to-version", "", "with --release-channel, the `VERSION` to update to (default: the latest)")
 	flags.StringVar(&f.arch, "arch", "amd64", "with --release-channel, the architecture: amd64, arm64, ppc64le, s390x or multi")
-	flags.StringVar(&f.graph, "graph", graph.DefaultURL, "with --release-channel, the update graph, `URL|FILE`")
+	flags.StringVar(&f.graph, "graph", defaultGraph, "with --release-channel or --config, the update graph, `URL|FILE`")
 	flags.BoolVar(&f.allVersions, "all-versions", false, "with --release-channel, all versions between and not only the shortest path")
 	flags.StringArrayVar(&f.stores, "signature-store", nil, "look for signatures of releases in `URL|DIR` too")
 	f.trust.add(flags)
@@ -94,23 +99,26 @@ func (f *releaseFlags) check() error {
 	return nil
 }
 
-// request says in one line how releases are found in a graph; empty when they are
+// channels are those in whose graphs releases are found.
+func (f *releaseFlags) channels() []wantedChannel {
+	if f.channel == "" {
+		return f.configured
+	}
+	c := wantedChannel{name: f.channel, arch: f.arch, graph: f.graph, from: f.from, to: f.to}
+	if f.allVersions {
+		c.reach = onWays
+	}
+	return append([]wantedChannel{c}, f.configured...)
+}
+
+// request says in one line how releases are found in graphs; empty when they are
 // not.
 func (f *releaseFlags) request() string {
-	if f.channel == "" {
-		return ""
+	var all []string
+	for _, c := range f.channels() {
+		all = append(all, c.request())
 	}
-	s := f.channel + " " + f.arch
-	if f.from != "" {
-		s += " from " + f.from
-	}
-	if f.to != "" {
-		s += " to " + f.to
-	}
-	if f.allVersions {
-		s += " all"
-	}
-	return s
+	return strings.Join(all, "; ")
 }
 
 // nameReleases notes which releases are wanted by name; those of a channel are
@@ -126,8 +134,8 @@ func (f *releaseFlags) nameReleases(_ context.Context, _ *output, wanted *wanted
 
 // read finds the releases of the channel, and reads all.
 func (f *releaseFlags) read(ctx context.Context, out *output, sources transfer.Sources, wanted *wantedImages) ([]*transfer.Release, error) {
-	if f.channel != "" {
-		if err := f.findInChannel(ctx, out, wanted); err != nil {
+	for _, c := range f.channels() {
+		if err := c.find(ctx, out, wanted); err != nil {
 			return nil, err
 		}
 	}
@@ -148,7 +156,7 @@ func (f *releaseFlags) read(ctx context.Context, out *output, sources transfer.S
 	}
 	for _, r := range releases {
 		if stated, ok := wanted.versions[r.Digest]; ok && stated != r.Payload.Version {
-			return nil, fmt.Errorf("channel %s: it has %s as version %s, and its payload says %s", f.channel, r.Reference, stated, r.Payload.Version)
+			return nil, fmt.Errorf("release %s: the update graph has it as version %s, and its payload says %s", r.Reference, stated, r.Payload.Version)
 		}
 	}
 	return distinctReleases(releases), sameNames(releases)
@@ -184,7 +192,7 @@ func (f *releaseFlags) pin(ctx context.Context, sources transfer.Sources, wanted
 	if f.request() != plan.Request.Channel {
 		return nil // which is refused anyway
 	}
-	if f.channel != "" {
+	if len(f.channels()) > 0 {
 		for _, reference := range plan.Request.Releases {
 			if err := wanted.addRelease(reference); err != nil {
 				return err

@@ -25,7 +25,7 @@ func resourcesCommand() command {
 			"of releases, the parts of install-config.yaml, mapping.txt, registries.conf and a README.md\n" +
 			"with the commands in their order. No registry is asked. One volume is enough, of a bundle\n" +
 			"with releases those that hold the release images, mostly the first. Name\n" +
-			"--to, --naming and --release-repository as for unpack.",
+			"--to, --naming, --max-components and --release-repository as for unpack.",
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
 			f := &resourcesFlags{}
 			flags.StringVar(&f.site.to, "to", "", "`REGISTRY[/PREFIX]` into which the bundle is unpacked")

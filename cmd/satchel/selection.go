@@ -25,19 +25,23 @@ type selectionFlags struct {
 	foreign       bool
 	skip          bool
 	noAttachments bool
+	block         []string
 	release       releaseFlags
 	catalog       catalogFlags
+	imageSet      imageSetFlags
 }
 
 func (f *selectionFlags) add(flags *pflag.FlagSet) {
 	f.release.add(flags)
 	f.catalog.add(flags)
+	f.imageSet.add(flags)
 	flags.StringArrayVar(&f.imagesFile, "images-file", nil, "`FILE` with one REF a line; # begins a comment")
 	flags.StringArrayVar(&f.mappings, "mapping", nil, "`FILE` with SRC=DST lines as for oc image mirror -f: DST is kept for the site")
 	flags.StringVar(&f.fromDir, "from-dir", "", "`DIR` that oc mirrored to, for REFs that begin with file://")
 	flags.StringSliceVar(&f.platforms, "platform", nil, "keep only `OS/ARCH[/VARIANT]` of each image; may be repeated")
 	flags.BoolVar(&f.sparse, "sparse", false, "with --platform, keep the index although children are left out")
 	flags.BoolVar(&f.foreign, "foreign", false, "fetch foreign layers from their URLs instead of refusing them")
+	flags.StringArrayVar(&f.block, "block", nil, "keep out images whose reference `REGEXP` matches, somewhere in it; may be repeated")
 	flags.BoolVar(&f.noAttachments, "no-attachments", false, "leave out signatures, SBOMs and whatever else is attached to images")
 	flags.BoolVar(&f.skip, "skip-missing", false, "leave out what the source does not have, record it, and end with status 4")
 }
@@ -46,7 +50,7 @@ var platformPattern = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`)
 
 // names reports whether the flags name any image.
 func (f *selectionFlags) names() bool {
-	return len(f.imagesFile) > 0 || len(f.mappings) > 0 || f.release.names() || f.catalog.names()
+	return len(f.imagesFile) > 0 || len(f.mappings) > 0 || f.release.names() || f.catalog.names() || f.imageSet.file != ""
 }
 
 func (f *selectionFlags) check(references []string) error {
@@ -62,8 +66,16 @@ func (f *selectionFlags) check(references []string) error {
 	if tree && f.fromDir == "" {
 		return usagef("file:// is read from the directory that oc mirrored to: name it with --from-dir")
 	}
-	if _, err := f.catalog.wanted(); err != nil {
-		return err
+	for _, pattern := range f.block {
+		if _, err := regexp.Compile(pattern); err != nil || len(pattern) > bundle.MaxReason || bundle.CleanReason(pattern) != pattern {
+			return usagef("--block %.200q is no regular expression of at most %d characters of ASCII: %w", pattern, bundle.MaxReason, err)
+		}
+	}
+	switch {
+	case f.imageSet.ignore && f.imageSet.file == "":
+		return usagef("--ignore-unsupported means nothing without --config")
+	case f.catalog.asIs && len(f.catalog.requests) == 0 && f.imageSet.file == "":
+		return usagef("--catalog-as-is means nothing without --catalog or --config")
 	}
 	return f.release.check()
 }
@@ -75,6 +87,17 @@ func (f *selectionFlags) nameImages(ctx context.Context, out *output, wanted *wa
 	}
 	if err := f.release.nameReleases(ctx, out, wanted); err != nil {
 		return err
+	}
+	if err := f.catalog.nameCatalogs(wanted); err != nil {
+		return err
+	}
+	for _, pattern := range f.block {
+		wanted.block = append(wanted.block, regexp.MustCompile(pattern)) // as check saw
+	}
+	if f.imageSet.file != "" {
+		if err := f.addConfig(out, wanted); err != nil {
+			return err
+		}
 	}
 	for _, s := range references {
 		if err := wanted.add(s); err != nil {
@@ -91,8 +114,9 @@ func (f *selectionFlags) nameImages(ctx context.Context, out *output, wanted *wa
 			return err
 		}
 	}
-	if len(wanted.images)+len(wanted.releases) == 0 && len(f.imagesFile) > 0 {
-		return usagef("no image named: %s names none", f.imagesFile[0])
+	if files := append(slices.Clone(f.imagesFile), f.imageSet.file); len(wanted.images)+len(wanted.releases)+len(wanted.catalogs)+
+		len(f.release.channels()) == 0 && files[0] != "" {
+		return usagef("no image named: %s names none", files[0])
 	}
 	return wanted.findReleases(ctx, out)
 }
@@ -108,10 +132,10 @@ func (f *selectionFlags) choose(ctx context.Context, out *output, sources transf
 		return bundle.Selection{}, err
 	}
 	wanted.dropParts(o.Releases)
-	if o.Catalogs, err = f.catalog.read(ctx, out, sources, nil); err != nil {
+	if o.Catalogs, err = f.readCatalogs(ctx, out, sources, wanted, nil); err != nil {
 		return bundle.Selection{}, err
 	}
-	o.CatalogRequests, o.CatalogsAsIs = f.catalog.requests, f.catalog.asIs
+	o.CatalogRequests, o.CatalogsAsIs, o.Block = wanted.catalogRequests(), f.catalog.asIs, wanted.block
 	if haves.topUp != nil {
 		out.message("reading the manifests of what %s lacks", haves.topUp.Name())
 		return transfer.SelectTopUp(ctx, sources, haves.topUp, wanted.images, o)
@@ -162,6 +186,9 @@ func (f *selectionFlags) saySelection(out *output, selection *bundle.Selection) 
 	}
 	if attached > 0 {
 		out.message("%s attached to them: they travel along", countIs(attached, "signature or other content"))
+	}
+	for _, reference := range selection.Blocked {
+		out.message("kept out, as --block or blockedImages has it: %s", reference)
 	}
 	for _, m := range selection.Missing {
 		out.message("warning: left out, since the source does not have it: %s %s: %s", m.Image, m.Digest, m.Reason)

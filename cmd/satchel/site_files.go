@@ -197,7 +197,7 @@ func siteBundle(plan *bundle.Plan, names transfer.Names, trust transfer.Trust) (
 			return b, err
 		}
 		to := byReference[c.Reference]
-		b.Catalogs = append(b.Catalogs, site.Catalog{Source: ref, Digest: c.Digest, Repository: to.Repository, Tag: to.Tags[0], Configs: c.Configs})
+		b.Catalogs = append(b.Catalogs, site.Catalog{Source: ref, Digest: c.Digest, Repository: to.Repository, Tag: to.Tags[0], Configs: c.Configs, Extract: c.Extract, Packages: c.Packages})
 	}
 	releases, err := transfer.Releases(plan)
 	if err != nil {

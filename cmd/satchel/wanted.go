@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -26,6 +27,9 @@ import (
 type wantedImages struct {
 	images   []transfer.Wanted
 	releases []transfer.Wanted
+	catalogs []transfer.WantedCatalog
+	// block are the patterns of references to be kept out.
+	block []*regexp.Regexp
 	// versions are what an update graph says of releases, by digest.
 	versions map[digest.Digest]string
 	// components are the images of releases that were read to be compared with a
@@ -59,7 +63,7 @@ func (w *wantedImages) addLocal(label string, source transfer.Layout) {
 
 // sources returns the layouts as package transfer takes them.
 func (w *wantedImages) sources(client *registry.Client) transfer.Sources {
-	return transfer.Sources{Registry: client, Referrers: client, Layouts: w.layouts}
+	return transfer.Sources{Registry: client, Referrers: client, Layouts: w.layouts, Derived: transfer.NewDerivations(catalogOptions(nil))}
 }
 
 // addFile reads a file with one reference a line; empty lines and what follows a
@@ -168,7 +172,8 @@ func (w *wantedImages) addSource(s string) error {
 // it has from a local source, by a label of then, is looked for by its digest in
 // all layouts that are named now.
 func (w *wantedImages) sourcesForPlan(client *registry.Client, plan *bundle.Plan) transfer.Sources {
-	s := transfer.Sources{Registry: client, Referrers: client, Layouts: make(map[string]transfer.Layout)}
+	s := w.sources(client)
+	s.Layouts = make(map[string]transfer.Layout)
 	var layouts []transfer.Layout
 	for _, label := range w.order {
 		layouts = append(layouts, w.layouts[label])
@@ -183,6 +188,9 @@ func (w *wantedImages) sourcesForPlan(client *registry.Client, plan *bundle.Plan
 	}
 	for i := range plan.Blobs {
 		add(plan.Blobs[i].Origin)
+		if d := plan.Blobs[i].Origin.Derived; d != nil {
+			add(d.Origin())
+		}
 	}
 	return s
 }

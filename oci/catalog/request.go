@@ -11,40 +11,95 @@ import (
 // each channel of each package, as oc-mirror does when nothing is said.
 type Request struct {
 	// Packages are those wanted; all when it is empty.
-	Packages []PackageRequest
+	Packages []PackageRequest `json:"packages,omitempty"`
 	// Full wants all versions of what is named. It excludes ranges.
-	Full bool
+	Full bool `json:"full,omitempty"`
 }
 
 // PackageRequest names a package.
 type PackageRequest struct {
-	Name string
+	Name string `json:"name"`
 	// DefaultChannel becomes that of the package when it is not empty.
-	DefaultChannel string
+	DefaultChannel string `json:"defaultChannel,omitempty"`
 	// Channels are those wanted; all when it is empty.
-	Channels []ChannelRequest
+	Channels []ChannelRequest `json:"channels,omitempty"`
 	// Min and Max bound the versions wanted in every channel, both included and
 	// each empty for none: "1.2.3", or "1.2" for all of 1.2. They exclude those
 	// of channels. Pre-releases are wanted only when a bound is one.
-	Min, Max string
+	Min string `json:"min,omitempty"`
+	Max string `json:"max,omitempty"`
 }
 
 // ChannelRequest names a channel, with bounds as those of [PackageRequest].
 type ChannelRequest struct {
-	Name     string
-	Min, Max string
+	Name string `json:"name"`
+	Min  string `json:"min,omitempty"`
+	Max  string `json:"max,omitempty"`
 }
 
 // maxRequest bounds the text of a request in bytes.
 const maxRequest = 1 << 20
 
+// allHeads is the text of the zero Request.
+const allHeads = "*"
+
+// String renders what [ParseRequest] reads, with "full" and default channels, which
+// it does not read, in words behind that. Requests that differ have texts that
+// differ.
+func (r Request) String() string {
+	var elements, defaults []string
+	for _, p := range r.Packages {
+		span := func(low, high string) string {
+			if low == "" && high == "" {
+				return ""
+			}
+			if high == "" {
+				return ":" + low
+			}
+			return ":" + low + ".." + high
+		}
+		text := p.Name
+		if len(p.Channels) == 0 {
+			if s := span(p.Min, p.Max); s != "" {
+				text += ":" + s
+			}
+			elements = append(elements, text)
+		}
+		for _, c := range p.Channels {
+			low, high := c.Min, c.Max
+			if p.Min != "" || p.Max != "" {
+				low, high = p.Min, p.Max
+			}
+			elements = append(elements, text+":"+c.Name+span(low, high))
+		}
+		if p.DefaultChannel != "" {
+			defaults = append(defaults, " "+p.Name+"="+p.DefaultChannel)
+		}
+	}
+	text := strings.Join(elements, ",")
+	switch {
+	case len(r.Packages) == 0 && !r.Full:
+		text = allHeads
+	case len(r.Packages) > 0 && r.Full:
+		text += " full"
+	}
+	if len(defaults) > 0 {
+		text += " default" + strings.Join(defaults, "")
+	}
+	return text
+}
+
 // ParseRequest reads PKG[:CHANNEL[:MIN[..MAX]]],…: the text that follows the
 // name of a catalog. A package is named again for each further channel; CHANNEL
 // may be empty for a range in all channels, MIN for an upper bound alone.
-// Nothing at all wants the whole catalog.
+// Nothing at all wants the whole catalog, and "*" the head of each channel of each
+// package.
 func ParseRequest(s string) (Request, error) {
-	if s == "" {
+	switch s {
+	case "":
 		return Request{Full: true}, nil
+	case allHeads:
+		return Request{}, nil
 	}
 	r, err := parseRequest(s)
 	if err == nil {
@@ -104,8 +159,8 @@ func (r *Request) Check() error {
 	seen := make(map[string]bool)
 	for i := range r.Packages {
 		p := &r.Packages[i]
-		if p.Name == "" {
-			return errors.New("package without name")
+		if !printable(p.Name) {
+			return fmt.Errorf("package without name, or with one that is not printable ASCII: %.80q", p.Name)
 		}
 		if seen[p.Name] {
 			return fmt.Errorf("package %q is named twice", p.Name)
@@ -118,6 +173,11 @@ func (r *Request) Check() error {
 	return nil
 }
 
+// printable keeps requests fit for plans; names are words of Kubernetes.
+func printable(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}
+
 func (p *PackageRequest) check(full bool) error {
 	own, err := parseSpan(p.Min, p.Max)
 	if err != nil {
@@ -128,8 +188,8 @@ func (p *PackageRequest) check(full bool) error {
 	}
 	seen := make(map[string]bool)
 	for _, c := range p.Channels {
-		if c.Name == "" {
-			return errors.New("channel without name")
+		if !printable(c.Name) {
+			return fmt.Errorf("channel without name, or with one that is not printable ASCII: %.80q", c.Name)
 		}
 		if seen[c.Name] {
 			return fmt.Errorf("channel %q is named twice", c.Name)

@@ -2,9 +2,11 @@ package nodeconf
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -14,8 +16,8 @@ const MaxExport = 8 << 20
 
 // ParseExport reads mirror sets and the image configuration out of what oc get -o yaml
 // or -o json writes: single resources, several documents, lists. Other kinds are
-// passed over; a file without any of these is an error. Names are not checked; see
-// [Cluster.Check].
+// passed over; a file without any of these, which is not an empty list either, is
+// [ErrNoneInIt]. Names are not checked; see [Cluster.Check].
 func ParseExport(data []byte) (Cluster, error) {
 	var c Cluster
 	if len(data) > MaxExport {
@@ -32,6 +34,7 @@ func ParseExport(data []byte) (Cluster, error) {
 		if err != nil {
 			return Cluster{}, err
 		}
+		found = found || strings.HasSuffix(doc.Kind, "List") && len(doc.List) == 0 // what oc writes when there are none
 		for _, one := range append(doc.List, doc) {
 			counts, err := one.addTo(&c)
 			if err != nil {
@@ -41,10 +44,13 @@ func ParseExport(data []byte) (Cluster, error) {
 		}
 	}
 	if !found {
-		return Cluster{}, fmt.Errorf("no %s, %s, %s or image configuration is in it", digestMirrorSet, tagMirrorSet, contentSourcePolicy)
+		return Cluster{}, ErrNoneInIt
 	}
 	return c, nil
 }
+
+// ErrNoneInIt says that a file has nothing of what it should tell.
+var ErrNoneInIt = fmt.Errorf("no %s, %s, %s or image configuration (config.openshift.io/v1) is in it", digestMirrorSet, tagMirrorSet, contentSourcePolicy)
 
 type resource struct {
 	List       []resource `yaml:"items"`
@@ -74,6 +80,10 @@ func (r resource) addTo(c *Cluster) (bool, error) {
 			Allowed  []string `yaml:"allowedRegistries"`
 			Search   []string `yaml:"containerRuntimeSearchRegistries"`
 		} `yaml:"registrySources"`
+		Import    []ImportRegistry `yaml:"allowedRegistriesForImport"`
+		TrustedCA struct {
+			Name string `yaml:"name"`
+		} `yaml:"additionalTrustedCA"`
 	}
 	switch r.Kind {
 	case digestMirrorSet, tagMirrorSet, contentSourcePolicy:
@@ -97,6 +107,7 @@ func (r resource) addTo(c *Cluster) (bool, error) {
 	default:
 		c.Insecure, c.Blocked = append(c.Insecure, spec.Sources.Insecure...), append(c.Blocked, spec.Sources.Blocked...)
 		c.Allowed, c.Search = append(c.Allowed, spec.Sources.Allowed...), append(c.Search, spec.Sources.Search...)
+		c.Import, c.TrustedCA = append(c.Import, spec.Import...), cmp.Or(spec.TrustedCA.Name, c.TrustedCA)
 	}
 	return true, nil
 }

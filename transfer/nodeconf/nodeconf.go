@@ -11,6 +11,8 @@
 // It is pure: values in, bytes out; no clock, no file system, no network.
 package nodeconf
 
+import "cmp"
+
 // SourcePolicy says whether nodes may ask the source itself.
 type SourcePolicy string
 
@@ -45,14 +47,27 @@ type Cluster struct {
 	Insecure, Blocked, Allowed []string
 	// Search are containerRuntimeSearchRegistries.
 	Search []string
+	// Import are allowedRegistriesForImport.
+	Import []ImportRegistry
+	// TrustedCA is the name of additionalTrustedCA: a ConfigMap in openshift-config.
+	TrustedCA string
 }
 
-// With returns both together, c first. Neither is changed.
+// ImportRegistry is a registry from which normal users may import images.
+type ImportRegistry struct {
+	// Domain is HOST[:PORT], in which * and ? stand for any letters and any letter.
+	Domain   string `yaml:"domainName"`
+	Insecure bool   `yaml:"insecure,omitempty"`
+}
+
+// With returns both together, c first; a TrustedCA of other takes the place of c's.
+// Neither is changed.
 func (c Cluster) With(other Cluster) Cluster {
 	return Cluster{
 		IDMS: join(c.IDMS, other.IDMS), ITMS: join(c.ITMS, other.ITMS), ICSP: join(c.ICSP, other.ICSP),
 		Insecure: join(c.Insecure, other.Insecure), Blocked: join(c.Blocked, other.Blocked),
 		Allowed: join(c.Allowed, other.Allowed), Search: join(c.Search, other.Search),
+		Import: join(c.Import, other.Import), TrustedCA: cmp.Or(other.TrustedCA, c.TrustedCA),
 	}
 }
 

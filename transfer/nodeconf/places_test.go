@@ -154,7 +154,7 @@ spec:
 kind: ImageTagMirrorSet
 `
 	got, err := nodeconf.ParseExport([]byte(file))
-	want := "{[{s.io [a.io b.io] NeverContactSource d}] [{s.io [d.io]  t}] [{t.io [c.io]  p}] [b.io] [] [a.io] [a.io]}"
+	want := "{[{s.io [a.io b.io] NeverContactSource d}] [{s.io [d.io]  t}] [{t.io [c.io]  p}] [b.io] [] [a.io] [a.io] [] }"
 	if err != nil || fmt.Sprint(got) != want {
 		t.Errorf("%v, %v\nwant %s", got, err, want)
 	}

@@ -14,7 +14,17 @@ var (
 	// Registries may be anything there that has no star within. What would
 	// have to be escaped is refused here.
 	validScope = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]*$`)
+	validIPv6  = regexp.MustCompile(`^\[[0-9A-Fa-f:.]+\](:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
 )
+
+// CheckRegistry refuses what is not HOST[:PORT][/PATH] or *.HOST, as people mean it when
+// they name a registry: stricter than what the cluster takes.
+func CheckRegistry(name string) error {
+	if !validSource.MatchString(name) && !validIPv6.MatchString(name) {
+		return fmt.Errorf("registry %.200q is not HOST[:PORT][/PATH] or *.HOST, the path in lower case, without scheme, tag and digest", name)
+	}
+	return nil
+}
 
 const place = `((?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))+)?(?::[0-9]+)?)(?:(?:/[a-z0-9]+(?:(?:(?:[._]|__|[-]*)[a-z0-9]+)+)?)+)?`
 

@@ -21,6 +21,11 @@ func check(b Bundle, o Options) error {
 	default:
 		return fmt.Errorf("mirror sets %q are neither %s, %s nor %s", string(o.MirrorSets), IDMS, ICSP, Both)
 	}
+	switch o.Scope {
+	case "", ScopeRepository, ScopeNamespace, ScopeRegistry:
+	default:
+		return fmt.Errorf("scope %q is neither %s, %s nor %s", string(o.Scope), ScopeRepository, ScopeNamespace, ScopeRegistry)
+	}
 	for _, to := range append([]string{b.To}, o.AlsoMirror...) {
 		if err := oci.CheckRepository(to + "/x"); err != nil {
 			return fmt.Errorf("registry %q is not HOST[:PORT][/PREFIX]: %w", to, err)

@@ -54,13 +54,13 @@ func goldenCases(t testing.TB) []goldenCase {
 		},
 	}
 
-	return []goldenCase{
+	return append(configCases(t), []goldenCase{
 		{"catalogs", catalogs, site.Options{}},
 		{"releases", full, site.Options{AlsoMirror: []string{"second.example/mirror", "third.example"}}},
 		{"older", older, site.Options{MirrorSets: site.Both}},
 		{"unsigned", unsigned, site.Options{MirrorSets: site.ICSP}},
 		{"images", images, site.Options{}},
-	}
+	}...)
 }
 
 func TestGolden(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"satchel/oci"
 )
 
-// entry is one source repository with its mirrors in the order in which they
+// entry is one source with its mirrors in the order in which they
 // are tried. The names are those of all mirror sets and of install-config.yaml.
 type entry struct {
 	Mirrors []string `yaml:"mirrors"`

@@ -35,7 +35,7 @@ var (
 // inCluster is what the API server demands of sources and mirrors (the pattern
 // in openshift/api, config/v1/types_image_digest_mirror_set.go, without
 // wildcards). IP addresses of version 6 do not pass.
-var inCluster = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-*)[a-z0-9]+)*)+$`)
+var inCluster = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-*)[a-z0-9]+)*)*$`)
 
 // forClusters leaves out what the API server would refuse; with it the whole
 // resource would be refused.

@@ -33,6 +33,8 @@ type readmeValues struct {
 	Lacking     []string
 	LackingMore int
 	NoMedia     bool
+	// Config is what is there beside mirrors.
+	Config readmeConfig
 	// Old says that a release may be for clusters that know no IDMS.
 	Old bool
 
@@ -74,7 +76,7 @@ type readmeRelease struct {
 // and the warnings are those of openshift/openshift-docs: "Updating a cluster in
 // a disconnected environment without the OpenShift Update Service", "Mirroring
 // images for a disconnected installation".
-func readme(b Bundle, o Options, digests, tags []entry, files []File) ([]byte, error) {
+func readme(b Bundle, o Options, digests, tags []entry, files []File, config *configured) ([]byte, error) {
 	v := readmeValues{
 		Bundle: oneLine(b.Name), To: b.To, Host: host(b.To),
 		HostMirrors:       len(digests)+len(tags) != 0,
@@ -100,6 +102,7 @@ func readme(b Bundle, o Options, digests, tags []entry, files []File) ([]byte, e
 	v.takeReleases(b, o)
 	v.takeLacking(b.Lacking)
 	v.Catalogs = b.Catalogs
+	v.Config = config.readme(o)
 	for _, image := range b.Images {
 		if image.Attachment {
 			continue
@@ -113,7 +116,7 @@ func readme(b Bundle, o Options, digests, tags []entry, files []File) ([]byte, e
 
 	t, err := template.New(readmeFile).Funcs(template.FuncMap{
 		"join": func(s []string) string { return strings.Join(s, ", ") },
-	}).Parse(readmeTemplate)
+	}).Parse(readmeTemplate + readmeConfigTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", readmeFile, err)
 	}
@@ -164,6 +167,9 @@ func (v *readmeValues) takeFiles(files []File) {
 			if strings.HasPrefix(f.Name, clusterCatalogPrefix) {
 				v.ClusterCatalogs = append(v.ClusterCatalogs, f.Name)
 				about = "the same for OLM v1"
+				break
+			}
+			if about = aboutConfig(f.Name); about != "" {
 				break
 			}
 			v.SignatureFiles = append(v.SignatureFiles, f.Name)

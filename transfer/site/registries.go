@@ -63,7 +63,8 @@ func registriesConf(bundle string, digests, tags []entry) []byte {
 
 // olderRegistriesConf is the form that all versions understand. It has one
 // switch for all mirrors of a source, so that a source that has images by digest
-// has no mirrors for tags.
+// has no mirrors for tags. Its sources are repositories, whatever the scope: a wider
+// one would lose more tags.
 func olderRegistriesConf(bundle string, digests, tags []entry) []byte {
 	all := registries(digests, tags)
 	if len(all) == 0 {

@@ -96,6 +96,9 @@ const (
 // Options change what is rendered.
 type Options struct {
 	MirrorSets MirrorSets
+	// Scope is that of mirror sets, of the part of install-config.yaml and of
+	// registries.conf. What would be wrong of an image is narrower.
+	Scope Scope
 	// AlsoMirror are further REGISTRY[/PREFIX] that hold the same repositories
 	// below them as Bundle.To does. Each source gets them as mirrors after its
 	// own, in this order.
@@ -106,6 +109,8 @@ type Options struct {
 	// MediaFlags and RegistryFlags are what satchel extract needs to be told in
 	// the commands of README.md, of media and of the registry.
 	MediaFlags, RegistryFlags []string
+	// Config is what of the cluster's configuration is made beside mirror sets.
+	Config Config
 }
 
 // File is one file of the result.
@@ -133,6 +138,11 @@ const (
 // one at the site, and for AlsoMirror when a repository is not below Bundle.To.
 // Neither b nor what it holds is changed or kept.
 func Render(b Bundle, o Options) ([]File, error) {
+	files, _, err := RenderChecked(b, o)
+	return files, err
+}
+
+func render(b Bundle, o Options, config *configured) ([]File, error) {
 	if o.MirrorSets == "" {
 		o.MirrorSets = IDMS
 	}
@@ -158,9 +168,10 @@ func Render(b Bundle, o Options) ([]File, error) {
 		return nil, err
 	}
 	add(mappingFile, lines)
-	add(registriesFile, registriesConf(b.Name, digests, tags))
+	wideDigests, wideTags := widened(b, o.Scope, digests, tags)
+	add(registriesFile, registriesConf(b.Name, wideDigests, wideTags))
 	add(olderFile, olderRegistriesConf(b.Name, digests, tags))
-	clusters, err := clusterFiles(b, o.MirrorSets, digests, tags)
+	clusters, err := clusterFiles(b, o.MirrorSets, wideDigests, wideTags)
 	if err != nil {
 		return nil, err
 	}
@@ -168,10 +179,13 @@ func Render(b Bundle, o Options) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range slices.Concat(clusters, catalogs) {
+	if err := config.configure(b, o, clusters); err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Concat(clusters, catalogs, config.files) {
 		add(f.Name, f.Content)
 	}
-	text, err := readme(b, o, digests, tags, files)
+	text, err := readme(b, o, digests, tags, files, config)
 	if err != nil {
 		return nil, err
 	}
