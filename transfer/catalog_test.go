@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"satchel/fixtures"
 	"satchel/oci"
 	"satchel/oci/catalog"
+	"satchel/oci/catalog/database"
 	"satchel/oci/layers"
 	"satchel/oci/layout"
 	"satchel/oci/registry"
@@ -24,47 +24,19 @@ import (
 )
 
 // operators serves a catalog of two operators, for two architectures, with their
-// images.
-func operators(t testing.TB) (*fixtures.Registry, []fixtures.Image) {
+// images, and one that is a database.
+func operators(t testing.TB) (*fixtures.Registry, fixtures.Catalog) {
 	t.Helper()
 	r := serve(t, fixtures.Options{})
-	var docs strings.Builder
-	var images []fixtures.Image
-	image := func(repository, label string) fixtures.Image {
-		i := fixtures.NewImage(fixtures.ImageSpec{Docker: true, Layers: []fixtures.Layer{fixtures.GzipLayer(fixtures.Files(label)...)}}).Named(repository, "")
-		images = append(images, i)
-		return i
-	}
-	for _, name := range []string{"alpha", "beta"} {
-		fmt.Fprintf(&docs, "{\"schema\":\"olm.package\",\"name\":%q,\"defaultChannel\":\"stable\"}\n", name)
-		entries, before := []string{}, ""
-		for _, version := range []string{"1.0.0", "1.1.0", "1.2.0"} {
-			bundleImage, operand := image("op/"+name+"-bundle", name+version+"bundle"), image("op/"+name, name+version)
-			fmt.Fprintf(&docs, `{"schema":"olm.bundle","package":%q,"name":"%s.v%s","image":"%s/%s",`+
-				`"properties":[{"type":"olm.package","value":{"packageName":%q,"version":%q}}],"relatedImages":[{"name":"operand","image":"%s/%s"}]}`+"\n",
-				name, name, version, r.Host(), bundleImage.Reference(), name, version, r.Host(), operand.Reference())
-			entries = append(entries, fmt.Sprintf(`{"name":"%s.v%s"%s}`, name, version, before))
-			before = fmt.Sprintf(`,"replaces":"%s.v%s"`, name, version)
-		}
-		fmt.Fprintf(&docs, "{\"schema\":\"olm.channel\",\"package\":%q,\"name\":\"stable\",\"entries\":[%s]}\n", name, strings.Join(entries, ","))
-	}
-	one := func(architecture string) fixtures.Image {
-		return fixtures.NewImage(fixtures.ImageSpec{
-			Docker: true, Platform: oci.Platform{OS: "linux", Architecture: architecture},
-			Layers: []fixtures.Layer{
-				fixtures.GzipLayer(fixtures.Files("opm-" + architecture)...),
-				fixtures.GzipLayer(fixtures.File{Name: "configs/all/catalog.json", Content: []byte(docs.String())}),
-			},
-			Labels: map[string]string{"operators.operatorframework.io.index.configs.v1": "/configs"},
-			Cmd:    []string{"serve", "/configs", "--cache-dir=/tmp/cache"},
-		})
-	}
-	images = append(images, fixtures.NewDockerList(one("amd64"), one("arm64")).Named("org/index", "v4.18"),
-		fixtures.NewImage(fixtures.ImageSpec{Labels: map[string]string{"operators.operatorframework.io.index.database.v1": "/database/index.db"}}).Named("org/sqlite", "v1"))
-	if err := r.Add(images...); err != nil {
+	versions := []string{"1.0.0", "1.1.0", "1.2.0"}
+	c := fixtures.NewCatalog(fixtures.CatalogSpec{
+		Registry: r.Host(), Repository: "org/index", Architectures: []string{"amd64", "arm64"}, ImageArchitectures: []string{"amd64"},
+		Packages: []fixtures.CatalogPackage{fixtures.CatalogChain("alpha", versions...), fixtures.CatalogChain("beta", versions...)},
+	})
+	if err := r.Add(append(c.Images, c.WithDatabase(nil).Image.Named("org/sqlite", "v1"))...); err != nil {
 		t.Fatal(err)
 	}
-	return r, images
+	return r, c
 }
 
 // readCatalog reads one catalog of the registry.
@@ -199,8 +171,8 @@ func checkFiltered(t testing.TB, repository string, d oci.Descriptor) {
 
 // Whole catalogs, and those that are to be carried as they are, keep their digest.
 func TestCatalogAsIs(t *testing.T) {
-	up, images := operators(t)
-	root := images[len(images)-2].Root.Digest
+	up, built := operators(t)
+	root := built.Image.Root.Digest
 	for request, count := range map[string]int{"": 12, "beta": 2} {
 		c, err := readCatalog(t, up, "org/index:v4.18", request, true)
 		if err != nil {
@@ -214,11 +186,11 @@ func TestCatalogAsIs(t *testing.T) {
 }
 
 func TestCatalogRefuses(t *testing.T) {
-	up, images := operators(t)
-	if _, err := readCatalog(t, up, "org/sqlite:v1", "", false); !errors.Is(err, transfer.ErrDatabase) {
+	up, built := operators(t)
+	if _, err := readCatalog(t, up, "org/sqlite:v1", "", false); !errors.Is(err, database.ErrNoDatabase) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := readCatalog(t, up, strings.TrimPrefix(images[0].Reference(), "/"), "", false); !errors.Is(err, transfer.ErrNoCatalog) {
+	if _, err := readCatalog(t, up, built.Images[0].Reference(), "", false); !errors.Is(err, transfer.ErrNoCatalog) {
 		t.Errorf("got %v", err)
 	}
 	var selection *catalog.SelectionError
@@ -230,7 +202,7 @@ func TestCatalogRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Images[0].Name.Digest = images[len(images)-1].Blobs[0].Descriptor.Digest
+	c.Images[0].Name.Digest = built.Image.Blobs[0].Descriptor.Digest
 	_, err = transfer.Select(t.Context(), transfer.Sources{Registry: client(t)}, nil, transfer.SelectOptions{Catalogs: []*transfer.Catalog{c}})
 	if err == nil || !strings.Contains(err.Error(), "which alpha need") {
 		t.Errorf("got %v", err)

@@ -158,6 +158,9 @@ func checkFinal(t testing.TB, what string, dir *memoryDir, want map[string]strin
 // Whatever operation of the medium fails, nothing wrong gets a final name, and
 // the failure is told.
 func TestPackFailsAtAnyPoint(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and nothing new to the race detector")
+	}
 	o := newOrigin(packed()...)
 	prologue := plan(t, o.sources(), "source.example", smallVolume, transfer.SelectOptions{}, packed()...)
 	want := mustPack(t, o.sources(), prologue, transfer.PackOptions{})

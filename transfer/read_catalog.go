@@ -36,6 +36,9 @@ type CatalogOptions struct {
 	AddLayer AddLayerFunc
 	// Maker names what decides the bytes that AddLayer makes, with its version.
 	Maker string
+	// TempDir is a directory for large SQLite catalogs, which are read there and
+	// leave nothing; empty holds them in memory.
+	TempDir string
 	// Platforms keeps only these, OS/ARCH[/VARIANT], of a catalog that is made anew;
 	// none keeps all. One becomes the catalog's root.
 	Platforms []string
@@ -70,12 +73,8 @@ const (
 	databaseLabel = "operators.operatorframework.io.index.database.v1"
 )
 
-var (
-	// ErrNoCatalog is returned for images that are no operator catalog.
-	ErrNoCatalog = errors.New("it is no operator catalog: it has no label " + configsLabel)
-	// ErrDatabase is returned for catalogs that are an SQLite database.
-	ErrDatabase = errors.New("it is an SQLite catalog, which satchel does not read yet")
-)
+// ErrNoCatalog is returned for images that are no operator catalog.
+var ErrNoCatalog = errors.New("it is no operator catalog: it has neither the label " + configsLabel + " nor " + databaseLabel)
 
 // ReadCatalogs reads catalogs, selects from them, and makes the images with what
 // is selected. Nothing is written anywhere. Errors name the catalog.
@@ -119,10 +118,29 @@ func (r *catalogReader) readFrom(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.findConfigs(ctx, manifest); err != nil {
+	file, err := r.findCatalog(ctx, manifest)
+	if err != nil {
 		return err
 	}
+	r.catalog.Original = r.img.root.Digest
+	r.catalog.Image = r.wanted.Wanted
+	r.catalog.Image.Root, r.catalog.Image.Part = r.img.root.Digest, bundle.PartCatalog
 	tree := layers.NewTree(r.open, manifest.Blobs[1:])
+	if file != "" {
+		err = r.readDatabase(ctx, tree, file)
+	} else {
+		err = r.readConfigs(ctx, tree)
+	}
+	if err != nil {
+		return err
+	}
+	r.place()
+	return nil
+}
+
+// readConfigs reads a file-based catalog, and makes the image with what is
+// selected.
+func (r *catalogReader) readConfigs(ctx context.Context, tree *layers.Tree) error {
 	source := func(ctx context.Context, visit func(string, io.Reader) error) error {
 		root := strings.Trim(r.catalog.configs, "/")
 		return tree.Walk(ctx, root, func(e layers.Entry, content io.Reader) error {
@@ -137,20 +155,15 @@ func (r *catalogReader) readFrom(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.catalog.Warnings, r.catalog.Original = selection.Warnings, r.img.root.Digest
+	r.catalog.Warnings = selection.Warnings
 	for _, p := range selection.Packages {
 		r.catalog.Packages = append(r.catalog.Packages, p.Name)
 	}
-	r.listImages(selection)
-	r.catalog.Image = r.wanted.Wanted
-	r.catalog.Image.Root, r.catalog.Image.Part = r.img.root.Digest, bundle.PartCatalog
-	if !selection.Whole && !r.wanted.AsIs {
-		if err := r.filter(ctx, selection, source); err != nil {
-			return err
-		}
+	r.listImages(selection.Images())
+	if selection.Whole || r.wanted.AsIs {
+		return nil
 	}
-	r.place()
-	return nil
+	return r.filter(ctx, selection, source)
 }
 
 // place says where the catalog goes at the site, if that was asked for.
@@ -172,27 +185,30 @@ func (r *catalogReader) place() {
 	w.Destinations = []string{path + ":" + tag}
 }
 
-// findConfigs reads where in the image the catalog is.
-func (r *catalogReader) findConfigs(ctx context.Context, m *oci.Manifest) error {
+// findCatalog reads where in the image the catalog is: in a directory, or in a file
+// that is an SQLite database.
+func (r *catalogReader) findCatalog(ctx context.Context, m *oci.Manifest) (file string, err error) {
 	content, err := r.small(ctx, m.Blobs[0])
 	if err != nil {
-		return fmt.Errorf("config %s: %w", m.Blobs[0].Digest, err)
+		return "", fmt.Errorf("config %s: %w", m.Blobs[0].Digest, err)
 	}
 	var config ispec.Image
 	if err := json.Unmarshal(content, &config); err != nil {
-		return fmt.Errorf("config %s: %w", m.Blobs[0].Digest, err)
+		return "", fmt.Errorf("config %s: %w", m.Blobs[0].Digest, err)
 	}
 	r.catalog.configs = config.Config.Labels[configsLabel]
 	// Whatever could serve it would be the entry point (operator-framework/operator-registry,
 	// alpha/action/generate_dockerfile.go).
-	r.catalog.Extract = len(config.Config.Entrypoint) == 0
+	r.catalog.Extract = r.catalog.configs != "" && len(config.Config.Entrypoint) == 0
+	file = config.Config.Labels[databaseLabel]
 	switch {
 	case strings.Trim(r.catalog.configs, "/") != "":
-		return nil
-	case config.Config.Labels[databaseLabel] != "":
-		return ErrDatabase
+		return "", nil
+	case strings.Trim(file, "/") != "":
+		r.catalog.configs = ""
+		return file, nil
 	}
-	return ErrNoCatalog
+	return "", ErrNoCatalog
 }
 
 // small reads a manifest or config of the catalog image.
@@ -216,9 +232,9 @@ func (r *catalogReader) small(ctx context.Context, d oci.Descriptor) ([]byte, er
 }
 
 // listImages lists what the operators need.
-func (r *catalogReader) listImages(selection *catalog.Selection) {
+func (r *catalogReader) listImages(images []catalog.Image) {
 	seen := make(map[string]bool)
-	for _, image := range selection.Images() {
+	for _, image := range images {
 		ref, err := r.options.Parse(image.Reference)
 		if err != nil {
 			r.catalog.Unreadable = append(r.catalog.Unreadable,

@@ -131,6 +131,9 @@ func TestUnpackMediaInAnyOrder(t *testing.T) {
 // Wherever a byte is wrong: what needs it is not visible, the rest is there, and
 // no wrong blob was even sent to its end.
 func TestUnpackDamagedVolume(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and nothing new to the race detector")
+	}
 	images := separate()
 	whole := makeBundle(t, smallVolume, transfer.SelectOptions{}, images...)
 	b := openBundle(t, whole)

@@ -178,6 +178,9 @@ func (everything) Resolve(_ context.Context, ref oci.Reference) (oci.Descriptor,
 // brings a config, a manifest and three layers of its own, under names as long as
 // those of a release.
 func TestReceiptSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and nothing new to the race detector")
+	}
 	const images = 1000
 	s := bundle.Selection{Name: "test", Contents: make(map[digest.Digest][]byte)}
 	for i := range images {

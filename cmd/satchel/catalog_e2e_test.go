@@ -144,7 +144,9 @@ func (test catalogCase) checkCatalogSource(t *testing.T, resources, name string)
 	}
 	var cluster struct {
 		Kind string
-		Spec struct{ Source struct{ Image struct{ Ref string } } }
+		Spec struct {
+			Source struct{ Image struct{ Ref string } }
+		}
 	}
 	readYAML(t, glob(t, resources, "clusterCatalog-*.yaml")[0], &cluster)
 	if cluster.Kind != "ClusterCatalog" || cluster.Spec.Source.Image.Ref != name {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -70,7 +71,7 @@ func (w *wantedImages) catalogRequests() []string {
 
 // catalogOptions say how catalogs are read and made.
 func catalogOptions(platforms []string) transfer.CatalogOptions {
-	return transfer.CatalogOptions{Parse: registry.ParseReference, AddLayer: addLayer, Maker: layout.MakerVersion, Platforms: platforms}
+	return transfer.CatalogOptions{Parse: registry.ParseReference, AddLayer: addLayer, Maker: layout.MakerVersion, TempDir: os.TempDir(), Platforms: platforms}
 }
 
 // read reads the catalogs. pinned, which may be nil, are roots by request.

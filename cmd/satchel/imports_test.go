@@ -25,6 +25,7 @@ const module = "satchel"
 var mayImport = map[string][]string{
 	"oci":                   {},
 	"oci/catalog":           {"oci"},
+	"oci/catalog/database":  {"oci/catalog"},
 	"oci/layers":            {"oci"},
 	"oci/layout":            {"oci"},
 	"oci/ocdir":             {"oci"},
@@ -34,11 +35,12 @@ var mayImport = map[string][]string{
 	"oci/release/signature": {"oci"},
 	"bundle":                {"oci"},
 	"verify":                {"oci", "bundle"},
-	"transfer":              {"oci", "oci/catalog", "oci/layers", "oci/release", "oci/release/signature", "bundle"},
+	"transfer":              {"oci", "oci/catalog", "oci/catalog/database", "oci/layers", "oci/release", "oci/release/signature", "bundle"},
 	"transfer/imageset":     {"oci", "oci/catalog"},
 	"transfer/extract":      {"oci", "oci/layers", "oci/release"},
 	"transfer/nodeconf":     {"oci"},
-	"transfer/site":         {"oci", "oci/release"},
+	"transfer/samples":      {"oci"},
+	"transfer/site":         {"oci", "oci/release", "transfer/nodeconf", "transfer/samples"},
 	"fixtures":              {"oci", "bundle"},
 	"cmd/satchel":           inProgram,
 	"cmd/demo":              append([]string{"fixtures"}, inProgram...),
@@ -47,7 +49,7 @@ var mayImport = map[string][]string{
 // inProgram are the packages that cmd wires together.
 var inProgram = []string{
 	"oci", "oci/catalog", "oci/layout", "oci/ocdir", "oci/registry", "oci/release", "oci/release/graph", "oci/release/signature",
-	"bundle", "verify", "transfer", "transfer/extract", "transfer/imageset", "transfer/site",
+	"bundle", "verify", "transfer", "transfer/extract", "transfer/imageset", "transfer/nodeconf", "transfer/samples", "transfer/site",
 }
 
 // onlyImports lists all that some packages may import beside the standard

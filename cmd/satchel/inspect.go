@@ -47,7 +47,10 @@ type contents struct {
 	// Unfinished are volumes that pack was interrupted at.
 	Unfinished []unfinishedVolume `json:"unfinished,omitempty"`
 	Releases   []inspectedRelease `json:"releases,omitempty"`
-	Images     []inspectedImage   `json:"images"`
+	Catalogs   []inspectedCatalog `json:"catalogs,omitempty"`
+	// Blocked are images that were kept out by choice.
+	Blocked []string         `json:"blocked,omitempty"`
+	Images  []inspectedImage `json:"images"`
 	// Missing is what the bundle was packed without, Leans the bundles that must
 	// have been replayed at the site before.
 	Missing []verify.Missing `json:"missing,omitempty"`
@@ -155,6 +158,7 @@ func describeContents(ctx context.Context, b *openBundle, report *verify.Report,
 	if err != nil {
 		return nil, err
 	}
+	c.Catalogs, c.Blocked = describeCatalogs(b.Prologue.Plan()), b.Prologue.Plan().Blocked
 	if c.Releases, err = describeReleases(ctx, b.Bundle, needs, trust); err != nil {
 		return nil, err
 	}
@@ -255,6 +259,12 @@ func (c *contents) print(out *output, b *openBundle, report *verify.Report) {
 	printTable(out, []string{"volume", "present", "medium"}, rows)
 	for _, u := range c.Unfinished {
 		out.printf("unfinished: %s\n", unfinishedText(u))
+	}
+	for i := range c.Catalogs {
+		c.Catalogs[i].print(out)
+	}
+	for _, reference := range c.Blocked {
+		out.printf("kept out by choice: %s\n", reference)
 	}
 	for i := range c.Releases {
 		c.Releases[i].print(out)

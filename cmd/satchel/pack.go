@@ -78,7 +78,7 @@ func packCommand() command {
 
 // saidByPlan are the flags that mean nothing where a plan decides.
 var saidByPlan = []string{"volume-size", "name", "images-file", "platform", "sparse", "foreign", "have", "top-up", "skip-missing", "no-attachments",
-	"mapping", "catalog", "catalog-as-is", "config", "block", "release", "release-channel", "from-version", "to-version", "arch", "graph", "all-versions"}
+	"mapping", "catalog", "catalog-as-is", "config", "block", "samples", "release", "release-channel", "from-version", "to-version", "arch", "graph", "all-versions"}
 
 func (f *packFlags) check(references []string) error {
 	if f.plan != "" {

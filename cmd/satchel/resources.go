@@ -25,13 +25,16 @@ func resourcesCommand() command {
 			"of releases, the parts of install-config.yaml, mapping.txt, registries.conf and a README.md\n" +
 			"with the commands in their order. No registry is asked. One volume is enough, of a bundle\n" +
 			"with releases those that hold the release images, mostly the first. Name\n" +
-			"--to, --naming, --max-components and --release-repository as for unpack.",
+			"--to, --naming, --max-components and --release-repository as for unpack.\n" +
+			"With --existing, what would go wrong beside what the cluster has is said and stands in\n" +
+			"README.md; what the cluster would refuse ends in status 1, with the files written.",
 		prepare: func(p *program, flags *pflag.FlagSet) func(context.Context, []string) error {
 			f := &resourcesFlags{}
 			flags.StringVar(&f.site.to, "to", "", "`REGISTRY[/PREFIX]` into which the bundle is unpacked")
 			flags.StringVarP(&f.site.dir, "output", "o", "", "`DIR` for the files; it is made when missing")
 			f.site.addNames(flags)
 			f.site.addKinds(flags)
+			f.site.config.add(flags)
 			f.trust.add(flags)
 			f.out = p.output(flags)
 			return f.run
@@ -87,10 +90,12 @@ func (f *resourcesFlags) run(ctx context.Context, media []string) error {
 	for _, name := range names {
 		f.out.printf("%s\n", name)
 	}
-	return f.out.json(struct {
-		Directory string   `json:"directory"`
-		Files     []string `json:"files"`
-	}{f.site.dir, names})
+	err = f.out.json(struct {
+		Directory string             `json:"directory"`
+		Files     []string           `json:"files"`
+		Findings  []resourcesFinding `json:"findings"`
+	}{f.site.dir, names, f.site.config.found()})
+	return errors.Join(err, f.site.config.refusal())
 }
 
 // errUnchecked says that what a bundle says of a release cannot be compared with the

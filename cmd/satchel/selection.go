@@ -26,6 +26,7 @@ type selectionFlags struct {
 	skip          bool
 	noAttachments bool
 	block         []string
+	samples       string
 	release       releaseFlags
 	catalog       catalogFlags
 	imageSet      imageSetFlags
@@ -37,6 +38,7 @@ func (f *selectionFlags) add(flags *pflag.FlagSet) {
 	f.imageSet.add(flags)
 	flags.StringArrayVar(&f.imagesFile, "images-file", nil, "`FILE` with one REF a line; # begins a comment")
 	flags.StringArrayVar(&f.mappings, "mapping", nil, "`FILE` with SRC=DST lines as for oc image mirror -f: DST is kept for the site")
+	flags.StringVar(&f.samples, "samples", "", "the images of the samples operator, by `FILE`, its exported ConfigMap imagestreamtag-to-image")
 	flags.StringVar(&f.fromDir, "from-dir", "", "`DIR` that oc mirrored to, for REFs that begin with file://")
 	flags.StringSliceVar(&f.platforms, "platform", nil, "keep only `OS/ARCH[/VARIANT]` of each image; may be repeated")
 	flags.BoolVar(&f.sparse, "sparse", false, "with --platform, keep the index although children are left out")
@@ -50,7 +52,7 @@ var platformPattern = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`)
 
 // names reports whether the flags name any image.
 func (f *selectionFlags) names() bool {
-	return len(f.imagesFile) > 0 || len(f.mappings) > 0 || f.release.names() || f.catalog.names() || f.imageSet.file != ""
+	return len(f.imagesFile) > 0 || len(f.mappings) > 0 || f.release.names() || f.catalog.names() || f.samples != "" || f.imageSet.file != ""
 }
 
 func (f *selectionFlags) check(references []string) error {
@@ -96,6 +98,11 @@ func (f *selectionFlags) nameImages(ctx context.Context, out *output, wanted *wa
 	}
 	if f.imageSet.file != "" {
 		if err := f.addConfig(out, wanted); err != nil {
+			return err
+		}
+	}
+	if f.samples != "" {
+		if err := wanted.addSamples(f.samples); err != nil {
 			return err
 		}
 	}

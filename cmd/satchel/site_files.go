@@ -73,7 +73,7 @@ func (f *siteFlags) render(plan *bundle.Plan, c circumstances) ([]site.File, err
 	if c.insecure {
 		o.RegistryFlags = append(o.RegistryFlags, "--tls-verify=false")
 	}
-	return site.Render(b, o)
+	return f.config.render(b, o)
 }
 
 // write renders the site's configuration for a plan into the directory, if that
@@ -100,6 +100,7 @@ func (f *siteFlags) write(out *output, plan *bundle.Plan, c circumstances) ([]st
 		names = append(names, file.Name)
 	}
 	out.message("%s for the site: begin with %s", count(len(files), "file"), filepath.Join(f.dir, "README.md"))
+	f.config.say(out)
 	return names, nil
 }
 

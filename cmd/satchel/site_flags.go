@@ -62,6 +62,7 @@ type siteFlags struct {
 	mirrorSet         string
 	scope             string
 	alsoMirror        []string
+	config            siteConfigFlags
 }
 
 // add declares the flags; when is put before what they do.
@@ -86,6 +87,7 @@ func (f *siteFlags) addKinds(flags *pflag.FlagSet) {
 	flags.StringVar(&f.mirrorSet, "mirror-set", "idms", "`KIND` of mirror sets: idms, icsp (for clusters up to 4.12) or both")
 	flags.StringVar(&f.scope, "mirror-set-scope", "repository", "`SCOPE` of mirror sets: repository, or namespace or registry where that is true of every image below it")
 	flags.StringArrayVar(&f.alsoMirror, "also-mirror", nil, "name `REGISTRY[/PREFIX]` as a further mirror of everything; may be repeated")
+	f.config.addExisting(flags)
 }
 
 var releaseRepositoryPattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
@@ -123,7 +125,7 @@ func (f *siteFlags) check(needed bool) error {
 		}
 		f.alsoMirror[i] = prefix
 	}
-	return nil
+	return f.config.read(f.dir, f.to)
 }
 
 // checkPrefix refuses what is not REGISTRY[/PREFIX] or oci:DIR.

@@ -171,7 +171,7 @@ func (f *unpackFlags) show(plan *bundle.Plan, missing []int, copied bool) error 
 	if sparse {
 		f.out.message("the bundle has sparse indexes; whether the registry takes them is not probed in a dry run")
 	}
-	return f.out.json(mappings)
+	return errors.Join(f.out.json(mappings), f.site.config.refusal())
 }
 
 // writeReceipt writes what is known, if it was asked for.
@@ -232,7 +232,7 @@ func (f *unpackFlags) conclude(receipt *transfer.Receipt, plan *bundle.Plan) err
 	case !complete || absent > 0:
 		return &statusError{exitMissing}
 	}
-	return nil
+	return f.site.config.refusal()
 }
 
 // sayUnchecked says of which releases the names were taken on the bundle's word.

@@ -21,6 +21,7 @@ import (
 	"satchel/oci/ocdir"
 	"satchel/oci/registry"
 	"satchel/transfer"
+	"satchel/transfer/samples"
 )
 
 // wantedImages reads what people name on the command line and in files.
@@ -93,6 +94,22 @@ func (w *wantedImages) addFile(name string) error {
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("images file %s, line %d: %w", name, n, err)
+	}
+	return nil
+}
+
+// addSamples reads the ConfigMap of the samples operator.
+func (w *wantedImages) addSamples(name string) error {
+	data, err := readBounded(name)
+	if err != nil {
+		return fmt.Errorf("--samples: %w", err)
+	}
+	s, err := samples.Parse(data)
+	if err != nil {
+		return usagef("--samples %s: %w", name, err)
+	}
+	for _, ref := range s.Images() {
+		w.images = append(w.images, transfer.Wanted{Name: ref})
 	}
 	return nil
 }

@@ -78,3 +78,31 @@ func TestCheckRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) { wantError(t, test.request.Check(), test.want) })
 	}
 }
+
+// TestRequestString reads what a request is rendered as.
+func TestRequestString(t *testing.T) {
+	for _, s := range []string{"", "*", "a", "a,b", "a:stable", "a:stable:1.0.0", "a:stable:1.0.0..2.0.0", "a::..2.0.0", "a::1.0.0,b:x:..3.0.0,b:y"} {
+		r, err := catalog.ParseRequest(s)
+		if err != nil {
+			t.Errorf("%q: %v", s, err)
+			continue
+		}
+		if got := r.String(); got != s {
+			t.Errorf("%q is rendered as %q", s, got)
+		}
+	}
+	r := catalog.Request{Full: true, Packages: []catalog.PackageRequest{{Name: "a", DefaultChannel: "x"}, {Name: "b"}}}
+	if got := r.String(); got != "a,b full default a=x" {
+		t.Errorf("got %q", got)
+	}
+	for _, name := range []string{"größe", "a b", "a\x1b"} {
+		for _, r := range []catalog.Request{
+			{Packages: []catalog.PackageRequest{{Name: name}}},
+			{Packages: []catalog.PackageRequest{{Name: "a", Channels: []catalog.ChannelRequest{{Name: name}}}}},
+		} {
+			if err := r.Check(); err == nil {
+				t.Errorf("%q is accepted", name)
+			}
+		}
+	}
+}

