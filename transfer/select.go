@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 
 	"satchel/bundle"
 	"satchel/oci"
@@ -172,27 +171,6 @@ func selectImages(ctx context.Context, sources Sources, images []*image, o Selec
 		}
 	}
 	return m.merge(kept)
-}
-
-// readImages reads the manifests of the images, many side by side.
-func readImages(ctx context.Context, images []*image, o SelectOptions) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(o.Jobs)
-	for _, img := range images {
-		g.Go(func() error {
-			err := img.read(ctx)
-			if err != nil && o.SkipMissing && isAbsence(img.origin(), err) {
-				img.gone = err
-				return nil
-			}
-			if err != nil {
-				return fmt.Errorf("image %s: %w", img.called(), err)
-			}
-			tell(o.Progress, Event{Kind: ImageResolved, Image: img.wanted.Name.String(), Digest: img.root.Digest})
-			return nil
-		})
-	}
-	return g.Wait()
 }
 
 // manifestCache spares reading again what several images share.

@@ -20,8 +20,8 @@ const (
 	mirrored     = "release-mirror"
 )
 
-// release carries a small release of OpenShift, made for the story, and takes the
-// installer out of it.
+// release carries a small release of OpenShift, made for the story, with some
+// operators, and takes the installer out of it.
 func (j *journey) release(ctx context.Context) error {
 	store := &fixtures.SignatureStore{}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,14 +48,21 @@ func (j *journey) release(ctx context.Context) error {
 	if err := os.Mkdir(j.path(releaseStick), 0o755); err != nil {
 		return err
 	}
-	j.pen.title("A release of OpenShift")
+	j.pen.title("A release of OpenShift, and operators")
 	j.pen.say(`A release is an image that names others, its components. This one is small and made for the story, with %d of them, but
 in the form of real ones. It says where its signatures are published, and satchel looks there; its key, not being Red Hat's, has
 to be named.`, len(r.Components))
+	catalog, err := j.offerCatalog(ctx)
+	if err != nil {
+		return err
+	}
 	trust := []string{"--release-key", releaseKey, "--quiet"}
 	if _, err := j.satchel(ctx, call{args: append([]string{
-		"pack", "--release", r.Reference(), "-o", releaseStick, "--tls-verify=false",
+		"pack", "--release", r.Reference(), "--catalog", catalog.Reference() + "=" + wantedOperators, "-o", releaseStick, "--tls-verify=false",
 	}, trust...)}); err != nil {
+		return err
+	}
+	if _, err := j.satchel(ctx, call{args: []string{"verify", releaseStick, "--quiet"}}); err != nil {
 		return err
 	}
 	to := j.site.Addr() + "/" + mirrored
@@ -68,7 +75,13 @@ to be named.`, len(r.Components))
 	if err := j.checkRelease(ctx, r); err != nil {
 		return err
 	}
+	if err := j.checkCatalog(ctx, catalog); err != nil {
+		return err
+	}
 	if err := j.showSiteFiles(); err != nil {
+		return err
+	}
+	if err := j.showCatalogSource(catalog); err != nil {
 		return err
 	}
 	return j.installer(ctx, r, to+"/openshift/release-images", trust)

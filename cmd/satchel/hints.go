@@ -39,6 +39,7 @@ func hintFor(err error) string {
 		forged   *transfer.ForgedError
 		absent   *bundle.MissingVolumeError
 		attached *transfer.AttachmentError
+		gone     *transfer.AbsentError
 	)
 	switch {
 	case errors.As(err, &forged):
@@ -111,6 +112,8 @@ func hintFor(err error) string {
 		return "log in with podman login or skopeo login, or name the credentials with --authfile"
 	case errors.As(err, &blob) && errors.Is(err, registry.ErrNotFound):
 		return "the source does not have it any more: --skip-missing leaves it out, and records that"
+	case errors.As(err, &gone) && len(gone.Images) > 1:
+		return "check the names; --skip-missing goes on without them and records that; --block REGEXP keeps out what nobody needs"
 	case errors.Is(err, registry.ErrNotFound):
 		return "check the spelling of registry, repository and tag; some registries also answer so when you are not logged in"
 	case errors.As(err, &absent):

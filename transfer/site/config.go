@@ -139,6 +139,11 @@ func (c *configured) configure(b Bundle, o Options, clusters []File) error {
 	ours = c.withLists(b, o, ours, existing)
 	existing = withoutLists(existing, ours)
 	c.findings = append(c.findings, nodeconf.Conflicts(existing, ours)...)
+	pullspecs, err := unresolved(b, clusters)
+	if err != nil {
+		return err
+	}
+	c.findings = append(c.findings, pullspecs...)
 	nodes := existing.With(ours)
 	c.checkPayload(b, nodes)
 	c.checkSamples(o, nodes)

@@ -31,6 +31,8 @@ type Bundle struct {
 	// Lacking are the images, as people call them, that the bundle has or should
 	// have and that are not at the site; nothing is said of that when it is empty.
 	Lacking []string
+	// Absent is what is named in the bundle and is not in it, Lacking excepted.
+	Absent []Absent
 }
 
 // Image is one image at the site.
