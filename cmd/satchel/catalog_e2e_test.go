@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -52,47 +53,108 @@ func catalogCases() []catalogCase {
 // catalog at the site.
 func TestCatalogs(t *testing.T) {
 	v3, program := distribution(t), catalogJudge(t)
-	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1") // nobody is asked beyond this machine
-	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	onThisMachine(t)
 	for _, test := range catalogCases() {
 		t.Run(test.name, func(t *testing.T) {
-			source := startProcess(t, v3)
-			test.spec.Registry = source.Addr()
-			test.spec.Packages = fixtures.DemoOperators()
-			c := fixtures.NewCatalog(test.spec)
-			if err := fixtures.Push(t.Context(), source.URL(), c.Images...); err != nil {
-				t.Fatal(err)
+			c, sites := test.carry(t, v3, func(c fixtures.Catalog) fixtures.Catalog { return c })
+			for _, s := range sites {
+				test.check(t, program, c, s)
 			}
-			carried, copied := startProcess(t, v3), startProcess(t, v3)
-			medium, resources := t.TempDir(), t.TempDir()
-			wanted := c.Reference() + "=" + test.request
-			mustSatchel(t, "pack", "--tls-verify=false", "-o", medium, "--volume-size", "1MB", "--catalog", wanted)
-			mustSatchel(t, "copy", "--tls-verify=false", "--catalog", wanted, "--to", copied.Addr()+"/copied", "--resources", filepath.Join(resources, "copied"))
-			source.Stop()
-			at := t.TempDir()
-			if err := os.CopyFS(filepath.Join(at, "stick"), os.DirFS(medium)); err != nil {
-				t.Fatal(err)
-			}
-			mustSatchel(t, "verify", filepath.Join(at, "stick"))
-			mustSatchel(t, "unpack", filepath.Join(at, "stick"), "--tls-verify=false", "--to", carried.Addr()+"/mirror", "--resources", filepath.Join(resources, "carried"))
-			test.check(t, program, c, carried, carried.Addr()+"/mirror", filepath.Join(resources, "carried"))
-			test.check(t, program, c, copied, copied.Addr()+"/copied", filepath.Join(resources, "copied"))
 		})
 	}
 }
 
-// check looks at a site below a prefix, and at what satchel wrote for it.
-func (test catalogCase) check(t *testing.T, program string, c fixtures.Catalog, site *fixtures.Process, prefix, resources string) {
+// TestCatalogDatabases carries catalogs that are an SQLite database, which is done
+// whole: the image at the site is the image that was asked for.
+func TestCatalogDatabases(t *testing.T) {
+	v3 := distribution(t)
+	onThisMachine(t)
+	for _, test := range []catalogCase{
+		{name: "one architecture"},
+		{name: "two architectures, OCI", spec: fixtures.CatalogSpec{Architectures: []string{"amd64", "arm64"}, OCI: true}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.want = selected{"all": {"": {
+				"alpha.v1.0.0", "alpha.v1.1.0", "alpha.v1.2.0", "alpha.v2.0.0", "beta.v0.9.0", "beta.v0.9.1", "beta.v1.0.0", "gamma.v3.1.4",
+			}}}
+			c, sites := test.carry(t, v3, func(c fixtures.Catalog) fixtures.Catalog {
+				return c.WithDatabase(fixtures.NewCatalogDatabase(c.Packages))
+			})
+			for _, s := range sites {
+				test.checkImages(t, c, s)
+				test.checkCatalogSource(t, s.resources, s.catalog)
+				raw := execute(t, "", need(t, "skopeo"), "inspect", "--tls-verify=false", "--raw", "docker://"+s.catalog)
+				if want := rootBytes(t, c.Image); !bytes.Equal(raw, want) {
+					t.Errorf("%s: another manifest than that of the source", s.catalog)
+				}
+				p := pullFiles(t, s.catalog, "amd64")
+				if got, err := os.ReadFile(filepath.Join(p.root, "database", "index.db")); err != nil || !bytes.Equal(got, fixtures.NewCatalogDatabase(c.Packages)) {
+					t.Errorf("%s: another database, %v", s.catalog, err)
+				}
+			}
+		})
+	}
+}
+
+// onThisMachine lets nobody be asked beyond it.
+func onThisMachine(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+}
+
+// catalogSite is where a catalog arrived: what satchel wrote for it, and the name of
+// the catalog there.
+type catalogSite struct {
+	*fixtures.Process
+	resources, catalog string
+}
+
+// carry packs, carries and unpacks a catalog, copies it too, and ends the registry
+// from which it came.
+func (test catalogCase) carry(t *testing.T, v3 string, edit func(fixtures.Catalog) fixtures.Catalog) (fixtures.Catalog, []catalogSite) {
 	t.Helper()
-	test.checkImages(t, c, site, resources)
-	name := prefix + "/" + c.Image.Repository + ":" + c.Image.Tag
-	test.checkCatalogSource(t, resources, name)
+	source := startProcess(t, v3)
+	test.spec.Registry, test.spec.Packages = source.Addr(), fixtures.DemoOperators()
+	c := edit(fixtures.NewCatalog(test.spec))
+	if err := fixtures.Push(t.Context(), source.URL(), c.Images...); err != nil {
+		t.Fatal(err)
+	}
+	var sites []catalogSite
+	for range 2 {
+		s := catalogSite{Process: startProcess(t, v3), resources: t.TempDir()}
+		s.catalog = s.Addr() + "/mirror/" + c.Image.Reference()
+		sites = append(sites, s)
+	}
+	arguments := func(command string, to int, more ...string) []string {
+		return append([]string{command, "--tls-verify=false", "--to", sites[to].Addr() + "/mirror", "--resources", sites[to].resources}, more...)
+	}
+	medium, stick := t.TempDir(), filepath.Join(t.TempDir(), "stick")
+	wanted := c.Reference()
+	if test.request != "" {
+		wanted += "=" + test.request
+	}
+	mustSatchel(t, "pack", "--tls-verify=false", "-o", medium, "--volume-size", "1MB", "--catalog", wanted)
+	mustSatchel(t, arguments("copy", 0, "--catalog", wanted)...)
+	source.Stop()
+	if err := os.CopyFS(stick, os.DirFS(medium)); err != nil {
+		t.Fatal(err)
+	}
+	mustSatchel(t, "verify", stick)
+	mustSatchel(t, arguments("unpack", 1, stick)...)
+	return c, sites
+}
+
+// check looks at a site, and at what satchel wrote for it.
+func (test catalogCase) check(t *testing.T, program string, c fixtures.Catalog, site catalogSite) {
+	t.Helper()
+	test.checkImages(t, c, site)
+	test.checkCatalogSource(t, site.resources, site.catalog)
 	architectures := test.spec.Architectures
 	if len(architectures) == 0 {
 		architectures = []string{"amd64"}
 	}
 	for _, architecture := range architectures {
-		p := pullFiles(t, name, architecture)
+		p := pullFiles(t, site.catalog, architecture)
 		judge(t, program, filepath.Join(p.root, "configs"), c, test.want)
 		command := []string{"serve", "/configs"}
 		if test.spec.Scratch {
@@ -106,9 +168,9 @@ func (test catalogCase) check(t *testing.T, program string, c fixtures.Catalog, 
 
 // checkImages wants all images of the selection by their original names, and no
 // others at the site.
-func (test catalogCase) checkImages(t *testing.T, c fixtures.Catalog, site *fixtures.Process, resources string) {
+func (test catalogCase) checkImages(t *testing.T, c fixtures.Catalog, site catalogSite) {
 	t.Helper()
-	skopeo, conf := need(t, "skopeo"), plainHTTP(t, resources, site.Addr())
+	skopeo, conf := need(t, "skopeo"), plainHTTP(t, site.resources, site.Addr())
 	wanted := c.References(test.want.bundles()...)
 	for _, reference := range wanted {
 		new(carried).pullImage(t, skopeo, conf, reference, c.ImageOf(reference))

@@ -91,6 +91,33 @@ func TestCatalogRefused(t *testing.T) {
 	}
 }
 
+// A database that is broken is no catalog, and none of it can be selected.
+func TestCatalogDatabaseRefused(t *testing.T) {
+	c := fixtures.NewCatalog(fixtures.CatalogSpec{Packages: fixtures.DemoOperators()})
+	whole := fixtures.NewCatalogDatabase(c.Packages)
+	for _, test := range []struct {
+		name, request string
+		database      []byte
+		want          []string
+	}{
+		{"cut short", "", whole[:len(whole)/2], []string{"database", "index.db"}},
+		{"without its end", "", whole[:len(whole)-1], []string{"database", "index.db"}},
+		{"a few bytes", "", whole[:50], []string{"database", "index.db"}},
+		{"empty", "", nil, []string{"database", "index.db"}},
+		{"a selection", "=alpha", whole, []string{"SQLite", "whole"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			source := startRegistry(t, fixtures.Options{}, c.WithDatabase(test.database).Image)
+			dir := t.TempDir()
+			name := source.Host() + "/" + c.Image.Reference()
+			fails(t, exitFailed, append(test.want, name), "pack", "--tls-verify=false", "-o", dir, "--catalog", name+test.request)
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("%d files are on the medium, %v", len(left), err)
+			}
+		})
+	}
+}
+
 // What the source lacks may be left out: the bundle says so, and who needs it.
 func TestCatalogSkipsMissing(t *testing.T) {
 	source, c := operatorCatalog(t, fixtures.CatalogSpec{})

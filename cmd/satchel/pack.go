@@ -163,6 +163,9 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 		if _, err := f.site.write(f.out, plan, circumstances{trust: f.release.trust}); err != nil {
 			return err
 		}
+		if err := f.site.tryPullspecs(f.out, plan); err != nil {
+			return err
+		}
 		return showPlan(f.out, planned.prologue)
 	}
 	return f.write(ctx, media, planned)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"satchel": main})
+	testscript.Main(m, map[string]func(){"satchel": main, "satchel-peak": peakMain})
 }
 
 // TestScripts runs the scripts in testdata. Each has $SOURCE, a registry with the

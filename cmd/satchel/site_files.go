@@ -63,7 +63,9 @@ func (f *siteFlags) render(plan *bundle.Plan, c circumstances) ([]site.File, err
 	if b.Lacking, err = lackingAt(plan, c.receipt); err != nil {
 		return nil, err
 	}
-	o := site.Options{MirrorSets: site.MirrorSets(f.mirrorSet), AlsoMirror: f.alsoMirror, NoMedia: c.copied}
+	b.Absent = absentFrom(plan, c.receipt)
+	o := f.options()
+	o.NoMedia = c.copied
 	for _, key := range c.trust.keys {
 		o.MediaFlags = append(o.MediaFlags, "--release-key "+shellWord(key))
 	}

@@ -107,6 +107,8 @@ func (f *siteFlags) check(needed bool) error {
 		return usagef("--mirror-set %q is not idms, icsp or both", f.mirrorSet)
 	case f.scope != "repository" && f.scope != "namespace" && f.scope != "registry":
 		return usagef("--mirror-set-scope %q is not repository, namespace or registry", f.scope)
+	case f.scope != "repository" && f.naming == string(transfer.NamingOCMirror) && f.maxComponents.components() > 0:
+		return usagef("--mirror-set-scope %s means nothing with --naming oc-mirror and --max-components: repositories are named then, as oc-mirror does", f.scope)
 	}
 	if f.to != "" {
 		to, err := checkPrefix("--to", f.to)

@@ -147,6 +147,9 @@ func (f *unpackFlags) show(plan *bundle.Plan, missing []int, copied bool) error 
 	if _, err := f.site.write(f.out, plan, circumstances{copied: copied, trust: f.trust, insecure: !f.remote.tlsVerify}); err != nil {
 		return err
 	}
+	if err := f.site.tryPullspecs(f.out, plan); err != nil {
+		return err
+	}
 	type mapping struct {
 		Source      string `json:"source"`
 		Destination string `json:"destination"`

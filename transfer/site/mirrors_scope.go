@@ -88,6 +88,8 @@ func widened(b Bundle, scope Scope, digests, tags []entry) (wideDigests, wideTag
 	return w.entries(pullDigests), w.entries(pullTags)
 }
 
+func sameSource(x, y entry) bool { return x.Source == y.Source }
+
 // propose makes candidates of one level: for each source the mirrors that are right
 // for most of its repositories.
 func (w *widening) propose(pull int, level Scope) {

@@ -37,6 +37,8 @@ type readmeValues struct {
 	Config readmeConfig
 	// Old says that a release may be for clusters that know no IDMS.
 	Old bool
+	// Wide says that there are sources of mirror sets wider than repositories.
+	Wide bool
 
 	// What is among the files.
 	SignatureFiles                        []string
@@ -99,6 +101,7 @@ func readme(b Bundle, o Options, digests, tags []entry, files []File, config *co
 	}
 	v.takeFiles(files)
 	v.takeMirrors(o.MirrorSets, digests, tags)
+	v.Wide = o.Scope == ScopeNamespace || o.Scope == ScopeRegistry
 	v.takeReleases(b, o)
 	v.takeLacking(b.Lacking)
 	v.Catalogs = b.Catalogs

@@ -171,6 +171,9 @@ func render(b Bundle, o Options, config *configured) ([]File, error) {
 	}
 	add(mappingFile, lines)
 	wideDigests, wideTags := widened(b, o.Scope, digests, tags)
+	if slices.EqualFunc(slices.Concat(wideDigests, wideTags), slices.Concat(digests, tags), sameSource) {
+		o.Scope = ScopeRepository // nothing is wider
+	}
 	add(registriesFile, registriesConf(b.Name, wideDigests, wideTags))
 	add(olderFile, olderRegistriesConf(b.Name, digests, tags))
 	clusters, err := clusterFiles(b, o.MirrorSets, wideDigests, wideTags)

@@ -64,7 +64,7 @@ func read(ctx context.Context, r io.ReaderAt, size int64, most limits) (*Databas
 	if err != nil {
 		return nil, err
 	}
-	c := &collection{left: most.kept, most: most.kept, packages: make(map[string]*Package), bundles: make(map[string]*bundle)}
+	c := &collection{left: int64(most.kept), most: int64(most.kept), packages: make(map[string]*Package), bundles: make(map[string]*bundle)}
 	for _, name := range slices.Sorted(maps.Keys(columnsOf)) {
 		t, ok := tables[name]
 		if !ok {
@@ -92,7 +92,7 @@ type bundle struct {
 
 // collection is what was read of all tables.
 type collection struct {
-	left, most int // bytes that may still be kept, and that might at first
+	left, most int64 // bytes that may still be kept, and that might at first
 	packages   map[string]*Package
 	bundles    map[string]*bundle
 }
@@ -101,7 +101,7 @@ type collection struct {
 const rowCost = 100
 
 // keep counts what is kept.
-func (c *collection) keep(n int) error {
+func (c *collection) keep(n int64) error {
 	if c.left -= n; c.left < 0 {
 		return tooMuch("more than %d bytes to keep", c.most)
 	}
@@ -111,7 +111,7 @@ func (c *collection) keep(n int) error {
 // add takes a row in: the values of its columns in columnsOf. A row that names
 // nothing says nothing.
 func (c *collection) add(table, a, b string) error {
-	if err := c.keep(rowCost + len(a) + len(b)); err != nil {
+	if err := c.keep(int64(rowCost + len(a) + len(b))); err != nil {
 		return err
 	}
 	switch table {
@@ -174,10 +174,8 @@ func (c *collection) database() (*Database, error) {
 			b.packages = []string{""}
 		}
 		// A bundle in many packages with many images makes many pairs.
-		if pairs := int64(len(b.packages)) * int64(1+len(b.images)) * rowCost; pairs > int64(c.left) {
-			return nil, tooMuch("bundle %.100q: %d packages need %d images each", name, len(b.packages), len(b.images))
-		} else if err := c.keep(int(pairs)); err != nil {
-			return nil, err
+		if err := c.keep(int64(len(b.packages)) * int64(1+len(b.images)) * rowCost); err != nil {
+			return nil, in(err, "bundle %.100q", name)
 		}
 		for _, operator := range b.packages {
 			operators[operator] = append(operators[operator], catalog.Bundle{Name: name, Related: b.images})
