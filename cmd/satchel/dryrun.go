@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"satchel/bundle"
 	"satchel/oci/release"
@@ -27,7 +29,10 @@ type plannedBundle struct {
 	Plan   string `json:"plan"`
 	Images int    `json:"images"`
 	// Releases are those among them, with their components.
-	Releases []plannedRelease `json:"releases,omitempty"`
+	Releases []plannedRelease   `json:"releases,omitempty"`
+	Catalogs []inspectedCatalog `json:"catalogs,omitempty"`
+	// Blocked are images that are kept out by choice.
+	Blocked []string `json:"blocked,omitempty"`
 	// Blobs are those in the volumes, each once, and Bytes are theirs; Shared is
 	// what packing each image by itself would add.
 	Blobs  int   `json:"blobs"`
@@ -86,6 +91,9 @@ func showPlan(out *output, prologue *bundle.Prologue) error {
 		out.printf("release %s: %s in %s, %s, of which other releases share %s\n",
 			r.Tag, count(r.Components, "component"), count(r.Images, "image"), human(r.Bytes), human(r.Shared))
 	}
+	for _, c := range p.Catalogs {
+		out.printf("operator catalog %s: %s\n", c.Reference, cmp.Or(strings.Join(c.Operators, ", "), "many operators"))
+	}
 	out.printf("%-40s %16s %8s %16s\n", "volume", "bytes", "blobs", "images complete")
 	for _, v := range p.Volumes {
 		mark := ""
@@ -126,6 +134,7 @@ func describe(prologue *bundle.Prologue) (*plannedBundle, error) {
 	plan := prologue.Plan()
 	p := &plannedBundle{
 		Name: plan.Name, Plan: string(prologue.PlanID()), Images: len(plan.Images), VolumeSize: plan.VolumeSize, Missing: plan.Missing,
+		Catalogs: describeCatalogs(plan), Blocked: plan.Blocked,
 	}
 	sizes, atMost := prologue.VolumeSizes()
 	for i, size := range sizes {

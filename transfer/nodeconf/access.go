@@ -6,12 +6,13 @@ import "fmt"
 // goes by the name of the image; blocked registries go by the place that is asked,
 // mirrors too (containers/image, docker/docker_client.go, newDockerClient).
 func (c *comparison) access() {
+	blocked, allowed := newScopes(c.both.Blocked), newScopes(c.both.Allowed)
 	for _, e := range c.ours.entries() {
-		if scope, ok := within(e.Source, c.both.Blocked); ok {
+		if scope, ok := blocked.within(e.Source); ok {
 			c.find(Finding{e.Source, fmt.Sprintf("the cluster blocks %s by name: images of it are refused, whatever mirrors it has (but for the release image)", scope),
 				fmt.Sprintf("take %s from the blocked registries, and set mirrorSourcePolicy: %s instead", scope, NeverContactSource), false})
 		}
-		if _, ok := within(e.Source, c.both.Allowed); !ok && len(c.both.Allowed) != 0 {
+		if _, ok := allowed.within(e.Source); !ok && len(c.both.Allowed) != 0 {
 			c.find(Finding{e.Source, "it is not among the allowed registries of the cluster: images of it are refused, whatever mirrors it has",
 				"add it to allowedRegistries", false})
 		}
@@ -19,18 +20,18 @@ func (c *comparison) access() {
 			if m == e.Source {
 				continue
 			}
-			if scope, ok := within(m, c.both.Blocked); ok {
+			if scope, ok := blocked.within(m); ok {
 				c.find(Finding{m, fmt.Sprintf("the cluster blocks %s: nodes never ask this mirror", scope),
 					fmt.Sprintf("take %s from the blocked registries", scope), false})
 			}
-			if _, ok := within(m, c.both.Allowed); !ok && len(c.both.Allowed) != 0 {
+			if _, ok := allowed.within(m); !ok && len(c.both.Allowed) != 0 {
 				c.find(Finding{m, "it is not among the allowed registries of the cluster: it serves as a mirror, but what names it directly, as catalogs do, is refused",
 					"add it to allowedRegistries", false})
 			}
 		}
 	}
 	for _, host := range c.both.Search {
-		if _, ok := within(host, c.both.Allowed); !ok && len(c.both.Allowed) != 0 {
+		if _, ok := allowed.within(host); !ok && len(c.both.Allowed) != 0 {
 			c.find(Finding{host, "it is a search registry, and not among the allowed registries: short names that it would complete are refused",
 				"add it to allowedRegistries", false})
 		}

@@ -32,7 +32,7 @@ func (f Finding) String() string {
 // clusters do not have side by side. What is wrong with existing alone is among it
 // only where the cluster refuses it. The order is always the same.
 func Conflicts(existing, ours Cluster) []Finding {
-	c := comparison{existing: existing, ours: ours, both: existing.With(ours)}
+	c := comparison{existing: existing, ours: ours, both: existing.With(ours), found: make(map[Finding]bool)}
 	if err := c.both.checkNames(); err != nil {
 		return []Finding{{Problem: fmt.Sprintf("the cluster would refuse it: %v", err), Remedy: "correct the name", Refused: true}}
 	}
@@ -47,10 +47,12 @@ func Conflicts(existing, ours Cluster) []Finding {
 type comparison struct {
 	existing, ours, both Cluster
 	findings             []Finding
+	found                map[Finding]bool
 }
 
 func (c *comparison) find(f Finding) {
-	if !slices.Contains(c.findings, f) {
+	if !c.found[f] {
+		c.found[f] = true
 		c.findings = append(c.findings, f)
 	}
 }
@@ -93,11 +95,12 @@ func (c *comparison) merging() {
 // the longest scope that an image lies in and look at no other.
 func (c *comparison) masking() {
 	existing, ours := mirrorsBySource(c.existing), mirrorsBySource(c.ours)
+	scopes, ourScopes := newScopes(sortedKeys(existing)), newScopes(sortedKeys(ours))
 	for _, source := range sortedKeys(ours) {
 		if _, has := existing[source]; has {
 			continue // they are merged
 		}
-		around, ok := widest(source, existing)
+		around, ok := scopes.widest(source)
 		if !ok {
 			continue
 		}
@@ -115,7 +118,7 @@ func (c *comparison) masking() {
 		if _, has := ours[source]; has {
 			continue
 		}
-		around, ok := widest(source, ours)
+		around, ok := ourScopes.widest(source)
 		if !ok {
 			continue
 		}

@@ -14,6 +14,12 @@ import (
 // MaxExport bounds a file of exported resources in bytes.
 const MaxExport = 8 << 20
 
+// Bounds of what an export has, since each source is compared with each registry.
+const (
+	maxEntries    = 100_000
+	maxRegistries = 5_000
+)
+
 // ParseExport reads mirror sets and the image configuration out of what oc get -o yaml
 // or -o json writes: single resources, several documents, lists. Other kinds are
 // passed over; a file without any of these, which is not an empty list either, is
@@ -41,6 +47,10 @@ func ParseExport(data []byte) (Cluster, error) {
 				return Cluster{}, err
 			}
 			found = found || counts
+		}
+		entries := len(c.IDMS) + len(c.ITMS) + len(c.ICSP)
+		if lists := len(c.Insecure) + len(c.Blocked) + len(c.Allowed) + len(c.Search) + len(c.Import); entries > maxEntries || lists > maxRegistries {
+			return Cluster{}, fmt.Errorf("%d sources of mirror sets and %d registries are more than %d and %d", entries, lists, maxEntries, maxRegistries)
 		}
 	}
 	if !found {

@@ -15,7 +15,11 @@ const (
 
 // Nodes is what the nodes of a cluster have. It does not change and may be used
 // concurrently.
-type Nodes struct{ registries []registry }
+type Nodes struct {
+	registries []registry
+	index      map[string]int // of registries, by scope
+	wild       []int          // those of wildcards
+}
 
 // registry is one [[registry]] of registries.conf.
 type registry struct {
@@ -67,7 +71,13 @@ func Merge(o Cluster) (*Nodes, error) {
 	if err := m.inherit(join(digests, tags)); err != nil {
 		return nil, err
 	}
-	return &Nodes{m.registries}, nil
+	n := &Nodes{registries: m.registries, index: m.index}
+	for i, r := range m.registries {
+		if strings.HasPrefix(r.scope, wildcard) {
+			n.wild = append(n.wild, i)
+		}
+	}
+	return n, nil
 }
 
 func withoutPolicy(entries []Entry) []Entry {
@@ -150,9 +160,15 @@ func (m *merger) addMirrors(sources []source, pull string) {
 // one by the alphabet, which is the widest, since nodes do not look further than the
 // longest scope.
 func (m *merger) inherit(sources []source) error {
+	var bare []int
+	for i, r := range m.registries {
+		if len(r.mirrors) == 0 {
+			bare = append(bare, i)
+		}
+	}
 	for _, s := range sources {
 		from := m.registries[m.index[s.name]]
-		for i := range m.registries {
+		for _, i := range bare {
 			r := &m.registries[i]
 			if r.scope == s.name || len(r.mirrors) != 0 || !nested(r.scope, s.name) {
 				continue

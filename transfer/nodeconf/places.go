@@ -45,14 +45,27 @@ func (n *Nodes) Places(image oci.Reference) []string {
 // are equally long it is the first by the alphabet, the wildcard.
 func (n *Nodes) longest(repository string) *registry {
 	var best *registry
-	for i := range n.registries {
+	look := func(i int) {
 		r := &n.registries[i]
 		if !holds(r.scope, repository) {
-			continue
+			return
 		}
 		if best == nil || len(r.scope) > len(best.scope) || len(r.scope) == len(best.scope) && r.scope < best.scope {
 			best = r
 		}
+	}
+	for name := repository; ; {
+		if i, ok := n.index[name]; ok {
+			look(i)
+		}
+		end := strings.LastIndexAny(name, "/:")
+		if end < 0 {
+			break
+		}
+		name = name[:end]
+	}
+	for _, i := range n.wild {
+		look(i)
 	}
 	return best
 }

@@ -128,7 +128,7 @@ func (c Cluster) mirrorsPayload(payload string) (bool, error) {
 	}
 	r := n.longest(payload)
 	for _, m := range r.mirrors {
-		if _, blocked := within(m.location+below(payload, r.scope), c.Blocked); !blocked {
+		if _, blocked := newScopes(c.Blocked).within(m.location + below(payload, r.scope)); !blocked {
 			return true, nil
 		}
 	}

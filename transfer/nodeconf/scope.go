@@ -58,16 +58,6 @@ func nested(scope, in string) bool {
 	return strings.HasSuffix(host, in[1:])
 }
 
-// within returns the first of the scopes that a place lies in.
-func within(place string, scopes []string) (string, bool) {
-	for _, s := range scopes {
-		if nested(place, s) {
-			return s, true
-		}
-	}
-	return "", false
-}
-
 // below returns what of a place follows a scope that it lies in. For a wildcard that
 // is what follows the host, a port included.
 func below(place, scope string) string {

@@ -49,15 +49,4 @@ func (s sourceMirrors) lacks(around sourceMirrors, rest string) []string {
 	return lost
 }
 
-// widest is the longest source around another one; nodes know of no wider.
-func widest(source string, all map[string]sourceMirrors) (string, bool) {
-	best := ""
-	for other := range all {
-		if other != source && nested(source, other) && (len(other) > len(best) || len(other) == len(best) && other < best) {
-			best = other
-		}
-	}
-	return best, best != ""
-}
-
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

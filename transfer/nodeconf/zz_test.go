@@ -2,7 +2,7 @@ package nodeconf_test
 import ("fmt";"strings";"testing";"time";"runtime";"satchel/transfer/nodeconf")
 func TestZZ(t *testing.T){
  mem := func(what string, f func()){ var a,b runtime.MemStats; runtime.GC(); runtime.ReadMemStats(&a); s:=time.Now(); f(); d:=time.Since(s); runtime.ReadMemStats(&b); fmt.Println(what, d, (b.TotalAlloc-a.TotalAlloc)>>20,"MiB total") }
- for _, n := range []int{5000,20000} {
+ for _, n := range []int{5000,20000,60000} {
  var bld strings.Builder
  bld.WriteString("kind: ImageDigestMirrorSet\nmetadata: {name: x}\nspec:\n  imageDigestMirrors:\n")
  var ours nodeconf.Cluster
