@@ -14,7 +14,7 @@ import (
 // MaxExport bounds a file of exported resources in bytes.
 const MaxExport = 8 << 20
 
-// Bounds of what an export has, since each source is compared with each registry.
+// Bounds of what an export has. Each source is compared with each wildcard.
 const (
 	maxEntries    = 100_000
 	maxRegistries = 5_000
@@ -48,15 +48,29 @@ func ParseExport(data []byte) (Cluster, error) {
 			}
 			found = found || counts
 		}
-		entries := len(c.IDMS) + len(c.ITMS) + len(c.ICSP)
-		if lists := len(c.Insecure) + len(c.Blocked) + len(c.Allowed) + len(c.Search) + len(c.Import); entries > maxEntries || lists > maxRegistries {
-			return Cluster{}, fmt.Errorf("%d sources of mirror sets and %d registries are more than %d and %d", entries, lists, maxEntries, maxRegistries)
+		if err := c.checkSize(); err != nil {
+			return Cluster{}, err
 		}
 	}
 	if !found {
 		return Cluster{}, ErrNoneInIt
 	}
 	return c, nil
+}
+
+// checkSize bounds what has to be compared.
+func (c Cluster) checkSize() error {
+	entries := c.entries()
+	registries := len(c.Insecure) + len(c.Blocked) + len(c.Allowed) + len(c.Search) + len(c.Import)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Source, wildcard) {
+			registries++
+		}
+	}
+	if len(entries) > maxEntries || registries > maxRegistries {
+		return fmt.Errorf("%d sources of mirror sets, and %d registries and wildcards, are more than %d and %d", len(entries), registries, maxEntries, maxRegistries)
+	}
+	return nil
 }
 
 // ErrNoneInIt says that a file has nothing of what it should tell.

@@ -64,6 +64,9 @@ func unresolved(b Bundle, clusters []File) ([]nodeconf.Finding, error) {
 		if err := r.resolveAll(b); err != nil {
 			return nil, err
 		}
+		if r.tags {
+			r.findMerged(b)
+		}
 	}
 	return r.findings, nil
 }
@@ -136,6 +139,31 @@ func (r *resolver) resolveAll(b Bundle) error {
 		}
 	}
 	return nil
+}
+
+// findMerged finds sources that are asked by tag and share a repository with another
+// source's tags: of a tag that only the other one has here, nodes would get that.
+func (r *resolver) findMerged(b Bundle) {
+	tagged := make(map[string][]string) // sources by repository
+	for _, image := range b.Images {
+		if !image.Attachment && image.Source.Tag != "" && !slices.Contains(tagged[image.Repository], image.Source.Repository) {
+			tagged[image.Repository] = append(tagged[image.Repository], image.Source.Repository)
+		}
+	}
+	for _, image := range b.Images {
+		source := image.Source.Repository
+		if image.Attachment || image.Release || image.Source.Digest != "" || unknownOrigin(image.Source) || source == image.Repository {
+			continue
+		}
+		others := slices.DeleteFunc(slices.Clone(tagged[image.Repository]), func(s string) bool { return s == source })
+		if len(others) > 0 {
+			r.find(nodeconf.Finding{
+				Scope:   source,
+				Problem: "of a tag that is not in this bundle nodes would get the image that " + list(others) + " has with that tag, since all of these lie in " + image.Repository,
+				Remedy:  "keep them apart with --naming host, and join no more components than the registry demands",
+			})
+		}
+	}
 }
 
 func (r *resolver) resolve(image Image) error {

@@ -63,6 +63,8 @@ func TestUnresolved(t *testing.T) {
 		{"another tag beside its own", to, "", []at{{"a.io/x:1", ""}}, tagged("stable", "1"), nil},
 		{"another image first", to, "", []at{{"a.io/x:1", "one"}, {"a.io/x:2", "two"}, {"b.io/y:2", "one"}}, nil, []string{
 			"a.io/x:2: it would not be found: nodes would get b.io/y:2, which is there as mirror.example:5000/site/one:2; name mirror.example:5000/site/two:2 in what uses it",
+			"a.io/x: of a tag that is not in this bundle nodes would get the image that b.io/y has with that tag, since all of these lie in mirror.example:5000/site/one; keep them apart with --naming host, and join no more components than the registry demands",
+			"b.io/y: of a tag that is not in this bundle nodes would get the image that a.io/x has with that tag, since all of these lie in mirror.example:5000/site/one; keep them apart with --naming host, and join no more components than the registry demands",
 		}},
 		{"a catalog first", to, "", []at{{"a.io/x:1", "one"}, {"a.io/x:2", "two"}}, func(b *site.Bundle) {
 			b.Catalogs = []site.Catalog{{Source: reference(t, "c.io/index:2"), Digest: digestOf("c"), Repository: to + "/one", Tag: "2"}}
@@ -71,6 +73,11 @@ func TestUnresolved(t *testing.T) {
 		}},
 		{"two places", to, "", []at{{"a.io/x:1", "one"}, {"a.io/x:2", "two"}}, nil, nil},
 		{"where it was", to, "", []at{{"mirror.example:5000/site/x:1", ""}, {by("mirror.example:5000/site/y"), ""}}, nil, nil},
+		{"tags of two in one", to, "", []at{{"a.io/x:1", ""}, {"b.io/x:2", ""}, {by("c.io/x"), ""}}, nil, []string{
+			"a.io/x: of a tag that is not in this bundle nodes would get the image that b.io/x has with that tag, since all of these lie in mirror.example:5000/site/x; keep them apart with --naming host, and join no more components than the registry demands",
+			"b.io/x: of a tag that is not in this bundle nodes would get the image that a.io/x has with that tag, since all of these lie in mirror.example:5000/site/x; keep them apart with --naming host, and join no more components than the registry demands",
+		}},
+		{"digests of two in one", to, "", []at{{by("a.io/x"), ""}, {"b.io/x:2", ""}}, nil, nil},
 		{"attachments and catalogs", to, site.ICSP, nil, func(b *site.Bundle) {
 			b.Images = []site.Image{{Source: reference(t, "a.io/x:sha256-1.sig"), Digest: digestOf("s"), Repository: to + "/x", Tags: []string{"sha256-1.sig"}, Attachment: true}}
 			b.Catalogs = []site.Catalog{{Source: reference(t, "c.io/index:2"), Digest: digestOf("c"), Repository: to + "/one", Tag: "2"}}
