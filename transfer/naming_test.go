@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -231,5 +232,81 @@ func TestNamingAttachments(t *testing.T) {
 		if err != nil || !slices.Equal(allNames(got), test.want) {
 			t.Errorf("%s: got %q, %v, want %q", test.name, allNames(got), err, test.want)
 		}
+	}
+}
+
+// TestNamesHold: of plans in which much is alike, under all namings, either somebody
+// says which two sources would be one, or no name is of two digests, no path has too
+// many components, and what is attached is with its image.
+func TestNamesHold(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 9))
+	pick := func(words ...string) string { return words[random.IntN(len(words))] }
+	digests := []string{"@" + digest.FromString("1").String(), "@" + digest.FromString("2").String()}
+	held, refused := 0, 0
+	for range 3000 {
+		plan := &bundle.Plan{}
+		for range 1 + random.IntN(5) {
+			reference := pick("a.io", "b.io:5000") + "/" + pick("x", "x-y", "x/y") + pick("", "/y", "-z", "/y/z") + pick(":1", ":2", ":1"+digests[0], digests[0], digests[1])
+			if slices.ContainsFunc(plan.Images, func(i bundle.Image) bool { return i.Reference == reference }) {
+				continue
+			}
+			image := planImage(reference, rootOf(pick("p", "q")))
+			if _, d, ok := strings.Cut(reference, "@"); ok {
+				image.Root.Digest = digest.Digest(d)
+			}
+			plan.Images = append(plan.Images, image)
+			repository, _, _ := strings.Cut(reference, "@")
+			if colon := strings.LastIndex(repository, ":"); colon > strings.LastIndex(repository, "/") {
+				repository = repository[:colon]
+			}
+			for _, kind := range []string{pick("", ":sha256-"+image.Root.Digest.Encoded()+".sig"), pick("", "@"+digest.FromString(reference).String())} {
+				if kind != "" && !slices.ContainsFunc(plan.Images, func(i bundle.Image) bool { return i.Reference == repository+kind }) {
+					plan.Images = append(plan.Images, planImage(repository+kind, attachTo(reference)))
+				}
+			}
+		}
+		n := transfer.Names{
+			To: pick("s.example", "s.example/p"), Naming: transfer.Naming(pick("path", "host", "oc", "oc-mirror")), MaxComponents: random.IntN(5),
+		}
+		got, err := transfer.Destinations(plan, n)
+		if err != nil {
+			named := 0
+			for _, image := range plan.Images {
+				if strings.Contains(err.Error(), image.Reference+" ") {
+					named++
+				}
+			}
+			if !errors.Is(err, transfer.ErrNaming) || named < 2 && !strings.Contains(err.Error(), "components") {
+				t.Fatalf("%+v: %v", n, err)
+			}
+			refused++
+			continue
+		}
+		held++
+		places, listed := make(map[string]digest.Digest), make(map[string]bool)
+		byReference := make(map[string]transfer.Destination)
+		for i, d := range got {
+			image := plan.Images[i]
+			byReference[image.Reference] = d
+			listed[d.Repository] = listed[d.Repository] || image.AttachedTo != "" && strings.Contains(image.Reference, "@")
+			if most := n.MaxComponents; most > 0 && strings.Count(d.Repository, "/") > most || len(d.Tags) != 1 {
+				t.Fatalf("%+v: %s is at %s", n, image.Reference, d)
+			}
+			if other, ok := places[d.String()]; ok && other != image.Root.Digest {
+				t.Fatalf("%+v: %s is of two digests", n, d)
+			}
+			places[d.String()] = image.Root.Digest
+		}
+		for i, d := range got {
+			if to := plan.Images[i].AttachedTo; to != "" && d.Repository != byReference[to].Repository {
+				t.Fatalf("%+v: %s is at %s, its image at %s", n, plan.Images[i].Reference, d, byReference[to])
+			}
+			if listed[d.Repository] && d.Tags[0] == "sha256-"+plan.Images[i].Root.Digest.Encoded() {
+				t.Fatalf("%+v: %s takes the name of a list", n, plan.Images[i].Reference)
+			}
+		}
+	}
+	if held < 500 || refused < 100 {
+		t.Errorf("%d plans held and %d were refused, too few to tell anything", held, refused)
 	}
 }

@@ -23,7 +23,7 @@ func readExisting(name string) (*nodeconf.Cluster, error) {
 	if !info.IsDir() {
 		c, err := readExport(name)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, err
 		}
 		return &c, nil
 	}
@@ -42,7 +42,7 @@ func readExisting(name string) (*nodeconf.Cluster, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(name, e.Name()), err)
+			return nil, err
 		}
 		if files++; files > maxExports {
 			return nil, fmt.Errorf("%s has more than %d files", name, maxExports)
@@ -50,7 +50,7 @@ func readExisting(name string) (*nodeconf.Cluster, error) {
 		all = all.With(c)
 	}
 	if files == 0 {
-		return nil, fmt.Errorf("%s: %w: it has no file (*.yaml, *.yml, *.json) with any", name, nodeconf.ErrNoneInIt)
+		return nil, usagef("%s: %w: it has no file (*.yaml, *.yml, *.json) with any", name, nodeconf.ErrNoneInIt)
 	}
 	return &all, nil
 }
@@ -60,5 +60,9 @@ func readExport(name string) (nodeconf.Cluster, error) {
 	if err != nil {
 		return nodeconf.Cluster{}, err
 	}
-	return nodeconf.ParseExport(content)
+	c, err := nodeconf.ParseExport(content)
+	if err != nil {
+		return c, usagef("%s: %w", name, err)
+	}
+	return c, nil
 }

@@ -73,7 +73,7 @@ func (f *siteConfigFlags) read(dir, to string) error {
 			return fmt.Errorf("--samples: %w", err)
 		}
 		if made.Samples, err = samples.Parse(content); err != nil {
-			return fmt.Errorf("--samples %s: %w", f.samplesFile, err)
+			return usagef("--samples %s: %w", f.samplesFile, err)
 		}
 	}
 	if f.existing != "" {
@@ -83,8 +83,8 @@ func (f *siteConfigFlags) read(dir, to string) error {
 		}
 		made.Existing = existing
 	}
-	if err := made.Check(); err != nil {
-		return err
+	if err := made.Check(); err != nil { // of what the files say, too
+		return &usageError{err}
 	}
 	f.made = made
 	return nil
@@ -106,7 +106,7 @@ func (c *siteConfig) readTrust(value, to string) error {
 	}
 	trust, warnings, err := site.NewTrust(registry, content, time.Now())
 	if err != nil {
-		return fmt.Errorf("--registry-ca %s: %w", value, err)
+		return usagef("--registry-ca %s: %w", value, err)
 	}
 	c.Trust = append(c.Trust, trust)
 	for _, w := range warnings {

@@ -48,9 +48,9 @@ func ParseExport(data []byte) (Cluster, error) {
 			}
 			found = found || counts
 		}
-		if err := c.checkSize(); err != nil {
-			return Cluster{}, err
-		}
+	}
+	if err := c.checkSize(); err != nil {
+		return Cluster{}, err
 	}
 	if !found {
 		return Cluster{}, ErrNoneInIt

@@ -159,8 +159,10 @@ func (c *configured) configure(b Bundle, o Options, clusters []File) error {
 // union returns both without what is there twice, a first.
 func union(a, b []string) []string {
 	var all []string
+	there := make(map[string]bool)
 	for _, s := range slices.Concat(a, b) {
-		if !slices.Contains(all, s) {
+		if !there[s] {
+			there[s] = true
 			all = append(all, s)
 		}
 	}

@@ -86,6 +86,9 @@ func long(size int, next uint32) (string, [][]byte) {
 	if local > pageSize-35 {
 		local = 103
 	}
+	if len(payload) <= pageSize-35 {
+		return varint(len(payload)) + "\x01" + payload, nil
+	}
 	c := varint(len(payload)) + "\x01" + payload[:local] + number(next)
 	var pages [][]byte
 	for rest := payload[local:]; rest != ""; {
@@ -138,6 +141,21 @@ func TestMade(t *testing.T) {
 				t.Errorf("images %q, want %q", db.Images, test.want)
 			}
 		})
+	}
+}
+
+// TestOverflow reads texts of all sizes around those at which more of a row lies
+// elsewhere.
+func TestOverflow(t *testing.T) {
+	for size := 900; size < 2*pageSize+100; size++ {
+		one, pages := long(size, 7)
+		db, err := read(t, made(append([][]byte{page(13, 0, one)}, pages...)...))
+		if err != nil {
+			t.Fatal(size, err)
+		}
+		if len(db.Images) != 2 || db.Images[1].Reference != strings.Repeat("x", size) {
+			t.Errorf("%d bytes: images %.100q", size, db.Images)
+		}
 	}
 }
 
