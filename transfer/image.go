@@ -78,7 +78,15 @@ func (img *image) called() string {
 	if len(img.wanted.Operators) == 0 {
 		return img.wanted.Name.String()
 	}
-	return img.wanted.Name.String() + ", which " + strings.Join(img.wanted.Operators, ", ") + " need"
+	return img.wanted.Name.String() + ", which " + img.wanted.neededBy()
+}
+
+// neededBy renders "alpha, beta need", for people.
+func (w *Wanted) neededBy() string {
+	if len(w.Operators) == 1 {
+		return w.Operators[0] + " needs"
+	}
+	return strings.Join(w.Operators, ", ") + " need"
 }
 
 // source names the origin; labels and repositories differ by the slash.

@@ -238,7 +238,7 @@ func (r *catalogReader) listImages(images []catalog.Image) {
 		ref, err := r.options.Parse(image.Reference)
 		if err != nil {
 			r.catalog.Unreadable = append(r.catalog.Unreadable,
-				fmt.Sprintf("%.200q, which %s need", image.Reference, strings.Join(image.Operators, ", ")))
+				fmt.Sprintf("%.200q, which %s", image.Reference, (&Wanted{Operators: image.Operators}).neededBy()))
 			continue
 		}
 		if !seen[ref.String()] {

@@ -170,7 +170,7 @@ func (test catalogCase) check(t *testing.T, program string, c fixtures.Catalog, 
 // others at the site.
 func (test catalogCase) checkImages(t *testing.T, c fixtures.Catalog, site catalogSite) {
 	t.Helper()
-	skopeo, conf := need(t, "skopeo"), plainHTTP(t, site.resources, site.Addr())
+	skopeo, conf := need(t, "skopeo"), plainHTTP(t, filepath.Join(site.resources, "registries.conf"), site.Addr())
 	wanted := c.References(test.want.bundles()...)
 	for _, reference := range wanted {
 		new(carried).pullImage(t, skopeo, conf, reference, c.ImageOf(reference))

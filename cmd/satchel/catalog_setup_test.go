@@ -196,9 +196,9 @@ func apply(root *os.Root, layer []byte) error {
 
 // plainHTTP copies the registries.conf of a directory and says of one registry, and
 // of no other, that it has no TLS. Nothing else is changed.
-func plainHTTP(t *testing.T, resources, host string) string {
+func plainHTTP(t *testing.T, name, host string) string {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(resources, "registries.conf"))
+	content, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,9 +210,9 @@ func plainHTTP(t *testing.T, resources, host string) string {
 		}
 	}
 	if bytes.Equal(changed, content) {
-		t.Fatalf("registries.conf does not name %s:\n%s", host, content)
+		t.Fatalf("%s does not name %s:\n%s", name, host, content)
 	}
-	to := filepath.Join(t.TempDir(), "registries.conf")
+	to := filepath.Join(t.TempDir(), filepath.Base(name))
 	writeConf(t, to, changed)
 	return to
 }

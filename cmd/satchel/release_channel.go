@@ -104,7 +104,7 @@ func (c wantedChannel) choose(out *output, g *graph.Graph) ([]graph.Node, error)
 	case c.reach == allBetween:
 		return g.Range(c.from, to)
 	case c.reach == onPathWithFirst:
-		return c.onPathWithFirst(out, g, to)
+		return c.pathWithFirst(out, g, to)
 	case c.from == "":
 		node, err := g.Node(to)
 		return []graph.Node{node}, err
@@ -128,9 +128,9 @@ func onPathTo(out *output, g *graph.Graph, from, to string) (nodes []graph.Node,
 	return nodes, err
 }
 
-// onPathWithFirst returns the versions on the shortest way; without from, it begins
+// pathWithFirst returns the versions on the shortest way; without from, it begins
 // with the first of the channel.
-func (c wantedChannel) onPathWithFirst(out *output, g *graph.Graph, to string) ([]graph.Node, error) {
+func (c wantedChannel) pathWithFirst(out *output, g *graph.Graph, to string) ([]graph.Node, error) {
 	all, err := g.Range(c.from, to)
 	if err != nil || len(all) == 0 {
 		return nil, err

@@ -104,7 +104,7 @@ func (f *releaseFlags) channels() []wantedChannel {
 	if f.channel == "" {
 		return f.configured
 	}
-	c := wantedChannel{name: f.channel, arch: f.arch, graph: f.graph, from: f.from, to: f.to}
+	c := wantedChannel{name: f.channel, arch: f.arch, graph: f.graph, from: f.from, to: f.to, reach: onPath}
 	if f.allVersions {
 		c.reach = onWays
 	}

@@ -74,35 +74,12 @@ func carryOriginal(t *testing.T, upstream *fixtures.Registry, source *releaseSou
 	execute(t, "", "satchel", source.command("pack", "-o", dir, "--release", c.release.Reference(), c.host+"/"+c.web.Reference())...)
 	upstream.Close()
 	mustSatchel(t, source.command("unpack", append(names, dir, "--to", c.site.Host()+"/mirror", "--resources", resources)...)...)
-	c.current = c.plainHTTP(t, filepath.Join(resources, "registries.conf"))
-	c.older = c.plainHTTP(t, filepath.Join(resources, "registries-digest-only.conf"))
+	c.current = plainHTTP(t, filepath.Join(resources, "registries.conf"), c.site.Host())
+	c.older = plainHTTP(t, filepath.Join(resources, "registries-digest-only.conf"), c.site.Host())
 	c.none = filepath.Join(t.TempDir(), "none.conf")
 	writeConf(t, c.none, nil)
 	c.site.ResetStats()
 	return c
-}
-
-// plainHTTP copies a registries.conf and says of the site's registry, and of no
-// other, that it has no TLS. Nothing else is changed.
-func (c *carried) plainHTTP(t *testing.T, name string) string {
-	t.Helper()
-	content, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var changed []byte
-	for line := range bytes.Lines(content) {
-		changed = append(changed, line...)
-		if bytes.HasPrefix(line, fmt.Appendf(nil, "location = \"%s/", c.site.Host())) {
-			changed = append(changed, "insecure = true\n"...)
-		}
-	}
-	if bytes.Equal(changed, content) {
-		t.Fatalf("%s does not name %s:\n%s", name, c.site.Host(), content)
-	}
-	to := filepath.Join(t.TempDir(), filepath.Base(name))
-	writeConf(t, to, changed)
-	return to
 }
 
 func writeConf(t *testing.T, name string, content []byte) {

@@ -68,7 +68,7 @@ type siteFlags struct {
 // add declares the flags; when is put before what they do.
 func (f *siteFlags) add(flags *pflag.FlagSet, when string) {
 	if when != "" {
-		flags.StringVar(&f.to, "to", "", when+"the `REGISTRY[/PREFIX]` for which --resources is written")
+		flags.StringVar(&f.to, "to", "", when+"the `REGISTRY[/PREFIX]` for which --resources is written, and names are checked")
 	} else {
 		flags.StringVar(&f.to, "to", "", "`REGISTRY[/PREFIX]` to push to, or oci:DIR for an OCI image layout")
 	}
@@ -105,9 +105,9 @@ func (f *siteFlags) check(needed bool) error {
 		return usagef("--release-repository %s is not a path in lower case, without registry, tag and digest", f.releaseRepository)
 	case f.mirrorSet != "idms" && f.mirrorSet != "icsp" && f.mirrorSet != "both":
 		return usagef("--mirror-set %q is not idms, icsp or both", f.mirrorSet)
-	case f.scope != "repository" && f.scope != "namespace" && f.scope != "registry":
+	case f.scope != "" && f.scope != "repository" && f.scope != "namespace" && f.scope != "registry":
 		return usagef("--mirror-set-scope %q is not repository, namespace or registry", f.scope)
-	case f.scope != "repository" && f.naming == string(transfer.NamingOCMirror) && f.maxComponents.components() > 0:
+	case (f.scope == "namespace" || f.scope == "registry") && f.naming == string(transfer.NamingOCMirror) && f.maxComponents.components() > 0:
 		return usagef("--mirror-set-scope %s means nothing with --naming oc-mirror and --max-components: repositories are named then, as oc-mirror does", f.scope)
 	}
 	if f.to != "" {

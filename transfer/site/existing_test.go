@@ -102,6 +102,9 @@ func TestPayloadBlocked(t *testing.T) {
 // TestNodes: what stands in node-registries.conf is what the mirror sets say, of all of
 // their documents, and leads where the images are.
 func TestNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many sources, and nothing concurrent")
+	}
 	b := newBundle("b")
 	const count = 1500
 	for i := range count {
@@ -131,5 +134,18 @@ func TestNodes(t *testing.T) {
 		if places := nodes.Places(oci.Reference{Repository: image.Source.Repository, Digest: image.Digest}); len(places) == 0 || places[0] != image.Repository {
 			t.Errorf("%s is asked for at %q", image.Source, places)
 		}
+	}
+}
+
+// TestNodesExisting: a list that ours replaces is not there twice, and one that it leaves
+// alone is there.
+func TestNodesExisting(t *testing.T) {
+	has := existing(t, "kind: Image\napiVersion: config.openshift.io/v1\nspec: {registrySources: {containerRuntimeSearchRegistries: [a.example], insecureRegistries: [i.example]}}\n")
+	got := render(t, newBundle("b"), site.Options{Config: site.Config{Search: []string{"b.example"}, Existing: has}})
+	if want := "unqualified-search-registries = [\"a.example\", \"b.example\"]\nshort-name-mode = \"\"\n"; got["node-01-image-searchRegistries.conf"] != want {
+		t.Errorf("search:\n%s, want\n%s", got["node-01-image-searchRegistries.conf"], want)
+	}
+	if conf := got["node-registries.conf"]; !strings.Contains(conf, "location = \"i.example\"\n  insecure = true\n") {
+		t.Errorf("what the cluster has is not in\n%s", conf)
 	}
 }
