@@ -166,7 +166,7 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 		if err := f.site.tryPullspecs(f.out, plan); err != nil {
 			return err
 		}
-		return showPlan(f.out, planned.prologue)
+		return errors.Join(showPlan(f.out, planned.prologue), f.site.config.refusal())
 	}
 	return f.write(ctx, media, planned)
 }

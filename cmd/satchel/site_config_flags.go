@@ -126,9 +126,6 @@ func (f *siteConfigFlags) render(b site.Bundle, o site.Options) ([]site.File, er
 	return files, err
 }
 
-// maxSaid is how many findings are said; README.md has all.
-const maxSaid = 20
-
 // say says what was found.
 func (f *siteConfigFlags) say(out *output) {
 	if f.made == nil {
@@ -137,18 +134,12 @@ func (f *siteConfigFlags) say(out *output) {
 	for _, w := range f.made.warnings {
 		out.message("warning: %s", w)
 	}
-	said := 0
 	for _, finding := range f.made.findings {
+		what := "warning"
 		if finding.Refused {
-			out.message("refused: %s", finding)
-			continue
+			what = "refused"
 		}
-		if said++; said <= maxSaid {
-			out.message("warning: %s", finding)
-		}
-	}
-	if said > maxSaid {
-		out.message("warning: README.md has %d more of these", said-maxSaid)
+		out.message("%s: %s", what, finding)
 	}
 }
 
