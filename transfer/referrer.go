@@ -83,11 +83,11 @@ func (u *unpacker) referrersOf(ctx context.Context, name oci.Reference) (*fallba
 	if err != nil {
 		return nil, err
 	}
-	if "sha256-"+d.Digest.Encoded() == name.Tag {
-		return nil, errors.New("the tag names the image itself, as oc-mirror calls it, and is not made a list of attachments")
-	}
 	if d.MediaType != oci.MediaTypeIndex {
 		return nil, fmt.Errorf("the tag names something of type %s, not a list of attachments", d.MediaType)
+	}
+	if "sha256-"+d.Digest.Encoded() == name.Tag {
+		return nil, errors.New("the tag names the image itself, as oc-mirror calls it, and is not made a list of attachments")
 	}
 	if _, err := oci.ParseManifest(d.MediaType, content); err != nil {
 		return nil, err
