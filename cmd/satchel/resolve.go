@@ -47,5 +47,5 @@ func (f *siteFlags) tryPullspecs(out *output, plan *bundle.Plan) error {
 
 // options are those that the flags say.
 func (f *siteFlags) options() site.Options {
-	return site.Options{MirrorSets: site.MirrorSets(f.mirrorSet), Scope: site.Scope(f.scope), AlsoMirror: f.alsoMirror}
+	return site.Options{MirrorSets: site.MirrorSets(f.mirrorSet), Scope: site.Scope(f.scope), AlsoMirror: f.alsoMirror, NeverContactSource: f.never}
 }

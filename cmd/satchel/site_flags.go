@@ -61,6 +61,7 @@ type siteFlags struct {
 	dir               string
 	mirrorSet         string
 	scope             string
+	never             bool // contact sources
 	alsoMirror        []string
 	config            siteConfigFlags
 }
@@ -86,6 +87,7 @@ func (f *siteFlags) addNames(flags *pflag.FlagSet) {
 func (f *siteFlags) addKinds(flags *pflag.FlagSet) {
 	flags.StringVar(&f.mirrorSet, "mirror-set", "idms", "`KIND` of mirror sets: idms, icsp (for clusters up to 4.12) or both")
 	flags.StringVar(&f.scope, "mirror-set-scope", "repository", "`SCOPE` of mirror sets: repository, or namespace or registry where that is true of every image below it")
+	flags.BoolVar(&f.never, "never-contact-source", false, "write mirrorSourcePolicy: NeverContactSource: nodes ask mirrors alone")
 	flags.StringArrayVar(&f.alsoMirror, "also-mirror", nil, "name `REGISTRY[/PREFIX]` as a further mirror of everything; may be repeated")
 	f.config.addExisting(flags)
 }
@@ -105,6 +107,8 @@ func (f *siteFlags) check(needed bool) error {
 		return usagef("--release-repository %s is not a path in lower case, without registry, tag and digest", f.releaseRepository)
 	case f.mirrorSet != "idms" && f.mirrorSet != "icsp" && f.mirrorSet != "both":
 		return usagef("--mirror-set %q is not idms, icsp or both", f.mirrorSet)
+	case f.never && f.mirrorSet != "idms":
+		return usagef("--never-contact-source means nothing with --mirror-set %s: an ImageContentSourcePolicy cannot say it, and contradicts what can", f.mirrorSet)
 	case f.scope != "" && f.scope != "repository" && f.scope != "namespace" && f.scope != "registry":
 		return usagef("--mirror-set-scope %q is not repository, namespace or registry", f.scope)
 	case (f.scope == "namespace" || f.scope == "registry") && f.naming == string(transfer.NamingOCMirror) && f.maxComponents.components() > 0:

@@ -69,7 +69,7 @@ func (c *comparison) policies() {
 		}
 		if f.policy() != e.policy() {
 			two := &PolicyConflictError{e.Source, f.resource(), e.resource(), f.policy(), e.policy()}
-			remedy := fmt.Sprintf("set mirrorSourcePolicy: %s in both", NeverContactSource)
+			remedy := fmt.Sprintf("set mirrorSourcePolicy: %s in both, here with --never-contact-source", NeverContactSource)
 			if f.kind == contentSourcePolicy || e.kind == contentSourcePolicy {
 				remedy = fmt.Sprintf("leave mirrorSourcePolicy away, or turn the %s into an %s first (oc adm migrate icsp)", contentSourcePolicy, digestMirrorSet)
 			}
@@ -111,7 +111,7 @@ func (c *comparison) masking() {
 		}
 		if outer.never && !inner.never {
 			c.find(Finding{source, fmt.Sprintf("nodes would contact it although %s says %s for %s, since they look at the longest source only", outer.resource, NeverContactSource, around),
-				fmt.Sprintf("set mirrorSourcePolicy: %s", NeverContactSource), false})
+				fmt.Sprintf("set mirrorSourcePolicy: %s, with --never-contact-source", NeverContactSource), false})
 		}
 	}
 	for _, source := range sortedKeys(existing) {

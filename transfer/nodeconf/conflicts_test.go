@@ -39,10 +39,10 @@ func TestConflicts(t *testing.T) {
 		{"ours is hidden, and says so itself", clusters{nodeconf.Cluster{IDMS: entries("s.io/a/b:: x.io")}, nodeconf.Cluster{IDMS: entries("s.io/a:: m.io/a", "s.io/a/b:: m.io/a/b")}}, nil},
 		{"an entry without mirrors hides nothing", clusters{nodeconf.Cluster{IDMS: entries("s.io/a/b:: s.io/a/b")}, nodeconf.Cluster{IDMS: entries("s.io/a:: m.io/a")}}, nil},
 		{"never is for the longest source", clusters{nodeconf.Cluster{IDMS: named("n", entries("s.io:: m.io!"))}, nodeconf.Cluster{IDMS: entries("s.io/a:: m.io/a")}},
-			[]string{"s.io/a: nodes would contact it although ImageDigestMirrorSet n says NeverContactSource for s.io, since they look at the longest source only; set mirrorSourcePolicy: NeverContactSource"}},
+			[]string{"s.io/a: nodes would contact it although ImageDigestMirrorSet n says NeverContactSource for s.io, since they look at the longest source only; set mirrorSourcePolicy: NeverContactSource, with --never-contact-source"}},
 
 		{"two policies", clusters{nodeconf.Cluster{IDMS: named("n", entries("s.io:: x.io!"))}, nodeconf.Cluster{ITMS: named("o", entries("s.io:: m.io"))}},
-			[]string{"!s.io: source s.io has mirrorSourcePolicy NeverContactSource in ImageDigestMirrorSet n and AllowContactingSource in ImageTagMirrorSet o" + refused + "set mirrorSourcePolicy: NeverContactSource in both"}},
+			[]string{"!s.io: source s.io has mirrorSourcePolicy NeverContactSource in ImageDigestMirrorSet n and AllowContactingSource in ImageTagMirrorSet o" + refused + "set mirrorSourcePolicy: NeverContactSource in both, here with --never-contact-source"}},
 		{"two policies, one of which cannot change", clusters{nodeconf.Cluster{ICSP: named("n", entries("s.io:: x.io"))}, nodeconf.Cluster{IDMS: named("o", entries("s.io:: m.io!"))}},
 			[]string{"!s.io: source s.io has mirrorSourcePolicy NeverContactSource in ImageDigestMirrorSet o and AllowContactingSource in ImageContentSourcePolicy n" + refused + "leave mirrorSourcePolicy away, or turn the ImageContentSourcePolicy into an ImageDigestMirrorSet first (oc adm migrate icsp)",
 				"the cluster has ImageContentSourcePolicy, ours is ImageDigestMirrorSet and ImageTagMirrorSet: clusters before 4.13.27, and those of 4.14 before 4.14.3, refuse to create one beside the other; update the cluster first, or turn what it has into ImageDigestMirrorSet (oc adm migrate icsp), or apply ours as ImageContentSourcePolicy"}},

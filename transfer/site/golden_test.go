@@ -60,6 +60,7 @@ func goldenCases(t testing.TB) []goldenCase {
 		{"older", older, site.Options{MirrorSets: site.Both}},
 		{"unsigned", unsigned, site.Options{MirrorSets: site.ICSP}},
 		{"images", images, site.Options{}},
+		{"never-contact-source", images, site.Options{NeverContactSource: true}},
 		{"scope-namespace", images, site.Options{Scope: site.ScopeNamespace}},
 		{"scope-registry", catalogs, site.Options{Scope: site.ScopeRegistry, MirrorSets: site.Both}},
 	}...)

@@ -7,13 +7,16 @@ import (
 	"strings"
 
 	"satchel/oci"
+	"satchel/transfer/nodeconf"
 )
 
 // entry is one source with its mirrors in the order in which they
 // are tried. The names are those of all mirror sets and of install-config.yaml.
 type entry struct {
 	Mirrors []string `yaml:"mirrors"`
-	Source  string   `yaml:"source"`
+	// Policy is set in the kinds of mirror sets that know it.
+	Policy nodeconf.SourcePolicy `yaml:"mirrorSourcePolicy,omitempty"`
+	Source string                `yaml:"source"`
 }
 
 // Hosts of images whose origin is not known: nothing at a site can ask for

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"satchel/transfer/nodeconf"
 )
 
 // MaxDocument is the size in bytes that no YAML document exceeds, its "---"
@@ -44,7 +46,7 @@ func forClusters(entries []entry) []entry {
 	for _, e := range entries {
 		mirrors := slices.DeleteFunc(slices.Clone(e.Mirrors), func(m string) bool { return !inCluster.MatchString(m) })
 		if inCluster.MatchString(e.Source) && len(mirrors) != 0 {
-			valid = append(valid, entry{mirrors, e.Source})
+			valid = append(valid, entry{Mirrors: mirrors, Source: e.Source})
 		}
 	}
 	return valid
@@ -52,7 +54,8 @@ func forClusters(entries []entry) []entry {
 
 // clusterFiles renders mirror sets and, when there is a release to install, the
 // parts of install-config.yaml.
-func clusterFiles(b Bundle, sets MirrorSets, digests, tags []entry) ([]File, error) {
+func clusterFiles(b Bundle, o Options, digests, tags []entry) ([]File, error) {
+	sets := o.MirrorSets
 	digests, tags = forClusters(digests), forClusters(tags)
 	var files []File
 	add := func(name string, kind mirrorKind, entries []entry) error {
@@ -61,10 +64,10 @@ func clusterFiles(b Bundle, sets MirrorSets, digests, tags []entry) ([]File, err
 		return err
 	}
 	if sets != ICSP {
-		if err := add(digestMirrorsFile, digestMirrorSet, digests); err != nil {
+		if err := add(digestMirrorsFile, digestMirrorSet, o.withPolicy(digests)); err != nil {
 			return nil, err
 		}
-		if err := add(tagMirrorsFile, tagMirrorSet, tags); err != nil {
+		if err := add(tagMirrorsFile, tagMirrorSet, o.withPolicy(tags)); err != nil {
 			return nil, err
 		}
 	}
@@ -87,6 +90,18 @@ func clusterFiles(b Bundle, sets MirrorSets, digests, tags []entry) ([]File, err
 		files = append(files, File{part.name, content})
 	}
 	return files, nil
+}
+
+// withPolicy says of each source whether it may be asked itself.
+func (o Options) withPolicy(entries []entry) []entry {
+	if !o.NeverContactSource {
+		return entries
+	}
+	entries = slices.Clone(entries)
+	for i := range entries {
+		entries[i].Policy = nodeconf.NeverContactSource
+	}
+	return entries
 }
 
 // documents renders entries as resources of the kind, each after a "---" and

@@ -29,8 +29,12 @@ func registries(digests, tags []entry) []registry {
 	return sorted
 }
 
-func (r registry) begin(b *strings.Builder) {
+// begin writes the source; a blocked one is not asked itself.
+func (r registry) begin(b *strings.Builder, blocked bool) {
 	fmt.Fprintf(b, "\n[[registry]]\nprefix = %q\nlocation = %q\n", r.source, r.source)
+	if blocked {
+		b.WriteString("blocked = true\n")
+	}
 }
 
 func writeMirrors(b *strings.Builder, mirrors []string, use string) {
@@ -46,7 +50,7 @@ func writeMirrors(b *strings.Builder, mirrors []string, use string) {
 // the mirrors that the cluster's nodes get from the mirror sets, in the same
 // order (openshift/runtime-utils, pkg/registries/registries.go). It holds nothing
 // else, so that it serves as a file in registries.conf.d too.
-func registriesConf(bundle string, digests, tags []entry) []byte {
+func registriesConf(bundle string, blocked bool, digests, tags []entry) []byte {
 	all := registries(digests, tags)
 	if len(all) == 0 {
 		return nil
@@ -54,7 +58,7 @@ func registriesConf(bundle string, digests, tags []entry) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Mirrors of the bundle %q for hosts outside a cluster: containers-registries.conf(5), version 2.\n", bundle)
 	for _, r := range all {
-		r.begin(&b)
+		r.begin(&b, blocked)
 		writeMirrors(&b, r.digests, "digest-only")
 		writeMirrors(&b, r.tags, "tag-only")
 	}
@@ -65,7 +69,7 @@ func registriesConf(bundle string, digests, tags []entry) []byte {
 // switch for all mirrors of a source, so that a source that has images by digest
 // has no mirrors for tags. Its sources are repositories, whatever the scope: a wider
 // one would lose more tags.
-func olderRegistriesConf(bundle string, digests, tags []entry) []byte {
+func olderRegistriesConf(bundle string, blocked bool, digests, tags []entry) []byte {
 	all := registries(digests, tags)
 	if len(all) == 0 {
 		return nil
@@ -76,14 +80,14 @@ func olderRegistriesConf(bundle string, digests, tags []entry) []byte {
 	for _, r := range all {
 		if len(r.digests) == 0 {
 			b.WriteString("\n# No image of this source was asked for by digest: its mirrors serve tags (and digests).")
-			r.begin(&b)
+			r.begin(&b, blocked)
 			writeMirrors(&b, r.tags, "")
 			continue
 		}
 		if len(r.tags) != 0 {
 			b.WriteString("\n# Images of this source were asked for by tag, too. This form cannot say that: by tag there is no mirror.")
 		}
-		r.begin(&b)
+		r.begin(&b, blocked)
 		b.WriteString("mirror-by-digest-only = true\n")
 		writeMirrors(&b, r.digests, "")
 	}

@@ -105,6 +105,9 @@ type Options struct {
 	// below them as Bundle.To does. Each source gets them as mirrors after its
 	// own, in this order.
 	AlsoMirror []string
+	// NeverContactSource keeps nodes and hosts from asking the sources themselves
+	// when no mirror answers. An ImageContentSourcePolicy cannot say that.
+	NeverContactSource bool
 	// NoMedia says that the images came from registry to registry: there is no
 	// bundle to extract from.
 	NoMedia bool
@@ -174,9 +177,9 @@ func render(b Bundle, o Options, config *configured) ([]File, error) {
 	if slices.EqualFunc(slices.Concat(wideDigests, wideTags), slices.Concat(digests, tags), sameSource) {
 		o.Scope = ScopeRepository // nothing is wider
 	}
-	add(registriesFile, registriesConf(b.Name, wideDigests, wideTags))
-	add(olderFile, olderRegistriesConf(b.Name, digests, tags))
-	clusters, err := clusterFiles(b, o.MirrorSets, wideDigests, wideTags)
+	add(registriesFile, registriesConf(b.Name, o.NeverContactSource, wideDigests, wideTags))
+	add(olderFile, olderRegistriesConf(b.Name, o.NeverContactSource, digests, tags))
+	clusters, err := clusterFiles(b, o, wideDigests, wideTags)
 	if err != nil {
 		return nil, err
 	}
