@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,21 +22,7 @@ func TestCatalogPlatforms(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan := func(arguments ...string) (*bundle.Plan, string) {
-		t.Helper()
-		out := filepath.Join(t.TempDir(), "plan.json")
-		status, _, stderr := satchel(t, append([]string{"pack", "--tls-verify=false", "--dry-run", "--plan-out", out}, arguments...)...)
-		if status != 0 {
-			return nil, stderr
-		}
-		data, err := os.ReadFile(out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := bundle.ParsePlan(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p, stderr
+		return dryPlan(t, append([]string{"pack", "--tls-verify=false"}, arguments...)...)
 	}
 	for _, test := range []struct {
 		name      string

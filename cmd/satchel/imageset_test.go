@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -59,9 +58,22 @@ func newConfigured(t *testing.T) *configured {
 // plan packs what a configuration asks for, dry, and returns the plan.
 func (c *configured) plan(t *testing.T, config string, more ...string) *bundle.Plan {
 	t.Helper()
-	file := c.file(t, config)
+	plan, stderr := dryPlan(t, c.source.command("pack", append([]string{"--graph", c.graph, "--config", c.file(t, config)}, more...)...)...)
+	if plan == nil {
+		t.Fatal(stderr)
+	}
+	return plan
+}
+
+// dryPlan returns the plan that a pack command would follow, or nil when it fails,
+// and what it says.
+func dryPlan(t testing.TB, command ...string) (*bundle.Plan, string) {
+	t.Helper()
 	out := filepath.Join(t.TempDir(), "plan.json")
-	mustSatchel(t, c.source.command("pack", append([]string{"--dry-run", "--plan-out", out, "--graph", c.graph, "--config", file}, more...)...)...)
+	status, _, stderr := satchel(t, append(command, "--dry-run", "--plan-out", out)...)
+	if status != 0 {
+		return nil, stderr
+	}
 	data, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +82,7 @@ func (c *configured) plan(t *testing.T, config string, more ...string) *bundle.P
 	if err != nil {
 		t.Fatal(err)
 	}
-	return plan
+	return plan, stderr
 }
 
 func (c *configured) file(t *testing.T, config string) string {
@@ -241,15 +253,9 @@ func TestCatalogInLayout(t *testing.T) {
 		{"--catalog", "oci:" + layout + ":" + c.catalog.Reference() + "=gamma"},
 		{"--config", c.file(t, "mirror: {operators: [{catalog: 'oci://"+layout+"', targetCatalog: olm/operator-index, targetTag: v4.18, packages: [{name: gamma}]}]}")},
 	} {
-		out := filepath.Join(t.TempDir(), "plan.json")
-		mustSatchel(t, c.source.command("pack", append(arguments, "--dry-run", "--plan-out", out)...)...)
-		data, err := os.ReadFile(out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var plan bundle.Plan
-		if err := json.Unmarshal(data, &plan); err != nil {
-			t.Fatal(err)
+		plan, stderr := dryPlan(t, c.source.command("pack", arguments...)...)
+		if plan == nil {
+			t.Fatal(stderr)
 		}
 		root := string(plan.Images[0].Root.Digest)
 		if first == "" {
