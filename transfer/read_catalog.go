@@ -55,6 +55,8 @@ type Catalog struct {
 	Images []Wanted
 	// Packages are the names of the operators that are selected.
 	Packages []string
+	// Selected are their versions by channel, unless the catalog is whole.
+	Selected []SelectedChannel
 	// Extract says that the image has no program to serve its catalog: the cluster
 	// must bring one.
 	Extract  bool
@@ -64,6 +66,14 @@ type Catalog struct {
 	Unreadable []string
 
 	configs string
+}
+
+// SelectedChannel is what was selected of a channel of an operator.
+type SelectedChannel struct {
+	Operator, Channel string
+	// Versions are in the order of the catalog; a bundle that has none is here by
+	// its name.
+	Versions []string
 }
 
 // The label of file-based catalogs, and of those that are an SQLite database
@@ -156,14 +166,38 @@ func (r *catalogReader) readConfigs(ctx context.Context, tree *layers.Tree) erro
 		return err
 	}
 	r.catalog.Warnings = selection.Warnings
-	for _, p := range selection.Packages {
+	for i := range selection.Packages {
+		p := &selection.Packages[i]
 		r.catalog.Packages = append(r.catalog.Packages, p.Name)
+		if !selection.Whole {
+			r.noteSelected(p)
+		}
 	}
 	r.listImages(selection.Images())
+	if r.wanted.AsIs && !selection.Whole {
+		r.catalog.Warnings = append(r.catalog.Warnings, catalog.Warning{
+			Text: fmt.Sprintf("the catalog is carried as it is: it offers %d operators, and only what was selected of them can be installed", len(read.Packages)),
+		})
+	}
 	if selection.Whole || r.wanted.AsIs {
 		return nil
 	}
 	return r.filter(ctx, selection, source)
+}
+
+// noteSelected notes the versions that were selected of an operator.
+func (r *catalogReader) noteSelected(p *catalog.Package) {
+	for _, c := range p.Channels {
+		selected := SelectedChannel{Operator: p.Name, Channel: c.Name}
+		for _, e := range c.Entries {
+			version := e.Name
+			if b, ok := p.Bundle(e.Name); ok && b.Version != "" {
+				version = b.Version
+			}
+			selected.Versions = append(selected.Versions, version)
+		}
+		r.catalog.Selected = append(r.catalog.Selected, selected)
+	}
 }
 
 // place says where the catalog goes at the site, if that was asked for.

@@ -36,7 +36,10 @@ func (f *catalogFlags) names() bool { return len(f.requests) > 0 || f.asIs }
 // nameCatalogs notes which catalogs are wanted by name.
 func (f *catalogFlags) nameCatalogs(wanted *wantedImages) error {
 	for _, s := range f.requests {
-		name, selected, _ := strings.Cut(s, "=")
+		name, selected, some := strings.Cut(s, "=")
+		if some && selected == "" {
+			return usagef("--catalog %s: no operator stands behind the =; without it all of the catalog is taken", s)
+		}
 		request, err := catalog.ParseRequest(selected)
 		if err != nil {
 			return usagef("--catalog %s: %w", name, err)
@@ -52,6 +55,18 @@ func (f *catalogFlags) nameCatalogs(wanted *wantedImages) error {
 			return err
 		}
 		wanted.catalogs = append(wanted.catalogs, c)
+	}
+	return nil
+}
+
+// sameCatalog refuses a catalog that is named twice: it can have one selection.
+func (w *wantedImages) sameCatalog() error {
+	named := make(map[string]bool)
+	for _, c := range w.catalogs {
+		if name := c.Name.String(); named[name] {
+			return usagef("catalog %s is named twice: put both selections into one, REF=PKG,PKG", name)
+		}
+		named[c.Name.String()] = true
 	}
 	return nil
 }
@@ -90,6 +105,9 @@ func (f *selectionFlags) readCatalogs(ctx context.Context, out *output, sources 
 	}
 	for _, c := range catalogs {
 		out.message("catalog %s: %s, %s", c.Image.Name, count(len(c.Packages), "operator"), count(len(c.Images), "image"))
+		for _, s := range c.Selected[:min(len(c.Selected), maxShown)] {
+			out.message("  %s, channel %s: %s", oneLine(s.Operator), oneLine(s.Channel), shortened(s.Versions))
+		}
 		for _, w := range c.Warnings {
 			add := ""
 			if w.Add != "" {
@@ -102,6 +120,16 @@ func (f *selectionFlags) readCatalogs(ctx context.Context, out *output, sources 
 		}
 	}
 	return catalogs, nil
+}
+
+// maxShown bounds the channels, and the versions of each, that are shown.
+const maxShown = 100
+
+func shortened(versions []string) string {
+	if len(versions) > maxShown {
+		versions = append(versions[:maxShown:maxShown], fmt.Sprintf("and %d more", len(versions)-maxShown))
+	}
+	return oneLine(strings.Join(versions, ", "))
 }
 
 // pinCatalogs reads the catalogs that a plan has, as they were then, to see whether

@@ -103,7 +103,9 @@ func hintFor(err error) string {
 	case errors.Is(err, transfer.ErrSparse):
 		return "add --sparse to keep the index and its digest (the site's registry must accept sparse indexes), or name one platform and a tag"
 	case errors.Is(err, transfer.ErrNaming):
-		return "--naming host keeps the source host in the path; --max-components 0 joins nothing"
+		return "--naming host keeps the source host in the path; a larger --max-components, or 0, joins less, and a shorter prefix leaves more room"
+	case errors.Is(err, errGraph):
+		return "--graph URL|FILE names another update graph; check the name of the channel and the network"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "the registry speaks plain HTTP, which --tls-verify=false allows"
 	case errors.As(err, &dns), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):

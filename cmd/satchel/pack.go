@@ -166,7 +166,11 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 		if err := f.site.tryPullspecs(f.out, plan); err != nil {
 			return err
 		}
-		return errors.Join(showPlan(f.out, planned.prologue), f.site.config.refusal())
+		err := errors.Join(showPlan(f.out, planned.prologue), f.site.config.refusal())
+		if err == nil && len(plan.Missing) > 0 {
+			return &statusError{exitMissing} // as without --dry-run
+		}
+		return err
 	}
 	return f.write(ctx, media, planned)
 }
@@ -177,6 +181,9 @@ func (f *packFlags) nameSources(ctx context.Context, wanted *wantedImages, refer
 		err := f.nameImages(ctx, f.out, wanted, references)
 		if size := f.imageSet.archiveSize; size != 0 && !f.flags.Changed("volume-size") {
 			f.volumeSize = byteSize{bytes: size}
+			if size > mediaSizes()[0].size {
+				f.out.message("archiveSize makes volumes of up to %s bytes, which FAT32 cannot hold: --volume-size fat32 makes smaller ones", decimal(size))
+			}
 		}
 		return err
 	}

@@ -52,15 +52,18 @@ func (c wantedChannel) request() string {
 	return s + [...]string{"", " all", " path", " range"}[c.reach]
 }
 
+// errGraph begins errors of update graphs.
+var errGraph = errors.New("the update graph")
+
 // find resolves versions to digests.
 func (c wantedChannel) find(ctx context.Context, out *output, wanted *wantedImages) error {
 	data, err := c.readGraph(ctx)
 	if err != nil {
-		return fmt.Errorf("update graph of %s: %w", c.name, err)
+		return fmt.Errorf("%w of %s: %w", errGraph, c.name, err)
 	}
 	g, err := graph.Parse(data)
 	if err != nil {
-		return fmt.Errorf("update graph of %s: %w", c.name, err)
+		return fmt.Errorf("%w of %s: %w", errGraph, c.name, err)
 	}
 	nodes, err := c.choose(out, g)
 	if err != nil {
@@ -96,7 +99,7 @@ func (c wantedChannel) choose(out *output, g *graph.Graph) ([]graph.Node, error)
 	if to == "" {
 		latest, ok := g.Latest()
 		if !ok {
-			return nil, errors.New("the graph has no version")
+			return nil, fmt.Errorf("%w has no version", errGraph)
 		}
 		to = latest.Version
 	}

@@ -240,7 +240,7 @@ func TestChannelFromService(t *testing.T) {
 	}
 	status, _, stderr := satchel(t, source.command("pack", "--dry-run", "--release-channel", "stable-4.99", "--arch", "arm64",
 		"--graph", service.URL+"/graph")...)
-	if status != exitFailed || !strings.Contains(stderr, "channel stable-4.99, arm64: the graph has no version") {
+	if status != exitFailed || !strings.Contains(stderr, "channel stable-4.99, arm64: the update graph has no version") {
 		t.Errorf("an unknown channel: status %d, %s", status, stderr)
 	}
 }

@@ -101,6 +101,9 @@ func (f *selectionFlags) nameImages(ctx context.Context, out *output, wanted *wa
 			return err
 		}
 	}
+	if err := wanted.sameCatalog(); err != nil {
+		return err
+	}
 	if f.samples != "" {
 		if err := wanted.addSamples(f.samples); err != nil {
 			return err
@@ -156,6 +159,7 @@ func (f *selectionFlags) choose(ctx context.Context, out *output, sources transf
 	}
 	out.message("reading the manifests of %s", count(images, "image"))
 	selection, err := transfer.Select(ctx, sources, wanted.images, o)
+	sayBlocked(out, &selection, o.Catalogs)
 	if len(o.Releases) > 0 {
 		selection.Name = releasesName(o.Releases)
 	}
@@ -194,11 +198,25 @@ func (f *selectionFlags) saySelection(out *output, selection *bundle.Selection) 
 	if attached > 0 {
 		out.message("%s attached to them: they travel along", countIs(attached, "signature or other content"))
 	}
-	for _, reference := range selection.Blocked {
-		out.message("kept out, as --block or blockedImages has it: %s", reference)
-	}
 	for _, m := range selection.Missing {
 		out.message("warning: left out, since the source does not have it: %s %s: %s", m.Image, m.Digest, m.Reason)
+	}
+}
+
+// sayBlocked says what is kept out by choice, and which operators will lack it.
+func sayBlocked(out *output, selection *bundle.Selection, catalogs []*transfer.Catalog) {
+	needed := make(map[string][]string)
+	for _, c := range catalogs {
+		for _, w := range c.Images {
+			needed[w.Name.String()] = append(needed[w.Name.String()], w.Operators...)
+		}
+	}
+	for _, reference := range selection.Blocked {
+		if operators := needed[reference]; len(operators) > 0 {
+			out.message("warning: kept out, as --block or blockedImages has it, although %s will lack it: %s", strings.Join(operators, ", "), reference)
+			continue
+		}
+		out.message("kept out, as --block or blockedImages has it: %s", reference)
 	}
 }
 

@@ -19,10 +19,21 @@ func nearest(name string, all []Package) string {
 		}
 	}
 	if best == "" {
+		var names []string
+		for i := range all {
+			names = append(names, all[i].Name)
+		}
+		if list := strings.Join(names, ", "); len(list) <= maxListed {
+			return "choose one of " + list
+		}
 		return fmt.Sprintf("choose one of its %d packages", len(all))
 	}
 	return fmt.Sprintf("perhaps %s is meant", best)
 }
+
+// maxListed bounds the names of packages in an error, in bytes. Red Hat's catalog has
+// two hundred.
+const maxListed = 8 << 10
 
 // distance is the number of characters to change between two names, or anything
 // not below limit.

@@ -209,7 +209,7 @@ func (c *chooser) defaultChannel(channels []ChannelRequest) (string, error) {
 	}
 	name := c.from.DefaultChannel
 	if name != "" && !stays(name) {
-		return "", c.fail(name, fmt.Sprintf("add %s:%s, or give the package another default channel", c.from.Name, name),
+		return "", c.fail(name, fmt.Sprintf("add %s:%s, or give the package another default channel (defaultChannel of an ImageSetConfiguration)", c.from.Name, name),
 			"it is the default channel and would be left out")
 	}
 	return name, nil
@@ -249,7 +249,7 @@ func (c *chooser) channel(from *Channel, request ChannelRequest, isDefault bool)
 	if len(cut.keep) == 0 {
 		have := extent(from, c.versions)
 		if isDefault {
-			return nil, c.fail(from.Name, "widen the range, or give the package another default channel",
+			return nil, c.fail(from.Name, "widen the range, or give the package another default channel (defaultChannel of an ImageSetConfiguration)",
 				"no version of the default channel is %s; it has %s", s.text, have)
 		}
 		c.warn(from.Name, "the channel is left out: none of its versions is %s; it has %s", s.text, have)

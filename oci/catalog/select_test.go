@@ -125,7 +125,7 @@ func TestSelectRefusals(t *testing.T) {
 		want    string
 	}{
 		"no such package":           {etcd, one(catalog.PackageRequest{Name: "etdc"}), `package "etdc": the catalog does not have it: perhaps etcd is meant`},
-		"nothing like the package":  {etcd, one(catalog.PackageRequest{Name: "prometheus"}), `choose one of its 1 packages`},
+		"nothing like the package":  {etcd, one(catalog.PackageRequest{Name: "prometheus"}), `choose one of etcd`},
 		"no such channel":           {etcd, channel("slow", "", ""), `package "etcd" channel "slow": the package does not have it: choose one of stable, fast`},
 		"default channel left out":  {etcd, channel("fast", "", ""), `package "etcd" channel "stable": it is the default channel and would be left out: add etcd:stable, or give`},
 		"no such default channel":   {etcd, one(catalog.PackageRequest{Name: "etcd", DefaultChannel: "slow"}), `channel "slow": it is to be the default channel, but the package does not have it: choose one of stable, fast`},
