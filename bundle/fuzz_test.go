@@ -76,7 +76,7 @@ const smallPlan = `{"attached":[{"annotations":{"a":"b"},"content":{"digest":"sh
 	`"blobs":[{"digest":"sha256:6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d","mediaType":"a/b","origin":{"inline":"AA=="},"size":1,"volume":1}],` +
 	`"encoder":"","held":[{"name":"a","part":"component","plan":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","reference":"a.b/c:d"}],` +
 	`"images":[{"part":"release","reference":"a.b/c:d","root":{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",` +
-	`"mediaType":"application/vnd.oci.image.index.v1+json","size":2}},{"attachedTo":"a.b/c:d","destinations":["c:d","c:e"],"reference":"a.b/c:e",` +
+	`"mediaType":"application/vnd.oci.image.index.v1+json","size":2}},{"attachedTo":"a.b/c:d","destinations":["c:d","c:e"],"reference":"a.b/c:sha256-0000000000000000000000000000000000000000000000000000000000000000.sig",` +
 	`"root":{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","mediaType":"application/vnd.oci.image.index.v1+json","size":2}}],` +
 	`"manifests":[{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","mediaType":"application/vnd.oci.image.index.v1+json",` +
 	`"origin":{"local":"a"},"size":2}],"name":"a","request":{"channel":"a","noAttachments":true,"releases":["a.b/c:d"],"unsigned":true},` +

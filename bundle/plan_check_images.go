@@ -40,6 +40,9 @@ func (p *Plan) checkImages(manifests map[digest.Digest]Content) error {
 		if image.AttachedTo != "" && !plain[image.AttachedTo] {
 			return fmt.Errorf("image %s: it is attached to %.80q, which is no image of the plan or attached itself", image.Reference, image.AttachedTo)
 		}
+		if image.AttachedTo != "" && ref.Tag != "" && !attachedTag.MatchString(ref.Tag) {
+			return fmt.Errorf("image %s: it is attached to %.80q, and its tag is not that of an attachment", image.Reference, image.AttachedTo)
+		}
 		if err := checkPart(image.Part); err != nil {
 			return fmt.Errorf("image %s: %w", image.Reference, err)
 		}
@@ -54,6 +57,11 @@ func (p *Plan) checkImages(manifests map[digest.Digest]Content) error {
 	}
 	return nil
 }
+
+// attachedTag are the tags that attachments can have: those of cosign, and the one
+// under which lists of referrers stand. With another, an attachment would become
+// any image of the repository to which it goes.
+var attachedTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.(sig|att|sbom))?$`)
 
 func checkPart(part string) error {
 	switch part {

@@ -45,6 +45,10 @@ func TestPlanImages(t *testing.T) {
 			p.Images[7].AttachedTo = p.Images[0].Reference
 		}},
 
+		{"attached under another image's tag", "its tag is not that of an attachment", func(p *bundle.Plan) {
+			p.Images[1].Reference = strings.Split(p.Images[1].Reference, ":sha256-")[0] + ":latest"
+		}},
+
 		{"another part", `part "operator"`, func(p *bundle.Plan) { p.Images[0].Part = "operator" }},
 		{"a part in upper case", `part "Release"`, func(p *bundle.Plan) { p.Images[0].Part = "Release" }},
 		{"a part with more behind it", `part "component "`, func(p *bundle.Plan) { p.Images[0].Part = bundle.PartComponent + " " }},
@@ -56,9 +60,8 @@ func TestPlanImages(t *testing.T) {
 	} {
 		refusePlan(t, test.name, test.says, planJSON, test.edit)
 	}
-	// An image that is attached to a later one, and what satchel does not write.
+	// What satchel does not write.
 	editPlan(t, planJSON, func(p *bundle.Plan) {
-		p.Images[1].AttachedTo = p.Images[7].Reference
 		p.Images[1].Part, p.Images[2].Destinations = bundle.PartComponent, []string{"a:1"}
 		p.Images[0].Part, p.Held[0].Part = "", bundle.PartRelease
 	})

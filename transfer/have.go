@@ -48,7 +48,8 @@ type hole struct {
 	reference, repository string
 	// root is empty when not even that is known.
 	root digest.Digest
-	// sparse, platforms and part are what an inventory says of the image.
+	// sparse and platforms are what an inventory says of the image, part is what it
+	// says, or a receipt of an image that the bundle never had.
 	sparse    bool
 	platforms []string
 	part      string

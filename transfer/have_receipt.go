@@ -27,18 +27,27 @@ type receivedImage struct {
 	Tags      []string `json:"tags"`
 }
 
-// eachImage is called for one image of a list after the other: a list of lists
+// receivedMissing is what is read of an image that a receipt says was not in the
+// bundle.
+type receivedMissing struct {
+	Destination string   `json:"destination"`
+	Part        string   `json:"part"`
+	Reference   string   `json:"reference"`
+	Tags        []string `json:"tags"`
+}
+
+// each is called for one image of a list after the other: a list of lists
 // could take many times the memory of its text.
-type eachImage func(*receivedImage) error
+type each[T any] func(*T) error
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (f eachImage) UnmarshalJSON(list []byte) error {
+func (f each[T]) UnmarshalJSON(list []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(list))
 	if token, err := dec.Token(); err != nil || token != json.Delim('[') {
 		return errors.New("images are not a list")
 	}
 	for dec.More() {
-		var image receivedImage
+		var image T
 		if err := dec.Decode(&image); err != nil {
 			return err
 		}
@@ -51,12 +60,13 @@ func (f eachImage) UnmarshalJSON(list []byte) error {
 
 // received is what is read of a receipt.
 type received struct {
-	Bundle  digest.Digest  `json:"bundle"`
-	Images  eachImage      `json:"images"`
-	Name    string         `json:"name"`
-	Plan    digest.Digest  `json:"plan"`
-	Request bundle.Request `json:"request"`
-	To      string         `json:"to"`
+	Bundle  digest.Digest         `json:"bundle"`
+	Images  each[receivedImage]   `json:"images"`
+	Missing each[receivedMissing] `json:"missing"`
+	Name    string                `json:"name"`
+	Plan    digest.Digest         `json:"plan"`
+	Request bundle.Request        `json:"request"`
+	To      string                `json:"to"`
 }
 
 // readReceipt takes of a receipt what the site has, and what it lacks.
@@ -73,9 +83,23 @@ func (h *Have) readReceipt(data []byte) error {
 	}
 	h.prefixes = make(map[blobPrefix]int)
 	named := make(map[string]bool)
-	r := received{Images: func(image *receivedImage) error { return h.addReceived(image, named) }}
+	var missing []hole
+	r := received{
+		Images: func(image *receivedImage) error { return h.addReceived(image, named) },
+		Missing: func(image *receivedMissing) error {
+			hole, err := image.hole()
+			missing = append(missing, hole)
+			return err
+		},
+	}
 	if err := json.Unmarshal(data, &r); err != nil {
 		return err
+	}
+	for _, hole := range missing {
+		if !named[hole.reference] { // what is there counts, wherever in the receipt it stands
+			named[hole.reference] = true
+			h.holes = append(h.holes, hole)
+		}
 	}
 	if err := r.check(); err != nil {
 		return err
@@ -141,8 +165,28 @@ func (h *Have) addReceived(image *receivedImage, named map[string]bool) error {
 	return nil
 }
 
-// place notes where the site has the image below the prefix, if that is not where
-// its reference would put it.
+// hole checks what the receipt says.
+func (m *receivedMissing) hole() (hole, error) {
+	h := hole{reference: m.Reference, part: m.Part}
+	if _, err := oci.SplitReference(m.Reference); err != nil {
+		return h, fmt.Errorf("missing image: %w", err)
+	}
+	if m.Part != "" && m.Part != bundle.PartRelease && m.Part != bundle.PartComponent {
+		return h, fmt.Errorf("missing image %s: part %.80q", m.Reference, m.Part)
+	}
+	if m.Destination == "" {
+		return h, nil
+	}
+	to, err := oci.SplitReference(m.Destination)
+	if err != nil {
+		return h, fmt.Errorf("missing image %s: destination: %w", m.Reference, err)
+	}
+	h.repository, h.tags = to.Repository, append([]string{to.Tag}, m.Tags...)
+	return h, nil
+}
+
+// place notes where the site has the image below the prefix, or would have it, if
+// that is not where its reference would put it.
 func (h *hole) place(to string) error {
 	path, ok := strings.CutPrefix(h.repository, to+"/")
 	ref, err := oci.SplitReference(h.reference)
@@ -150,8 +194,8 @@ func (h *hole) place(to string) error {
 		return err
 	}
 	tag := ref.Tag
-	if tag == "" {
-		tag = "digest-" + h.root.Encoded()
+	if tag == "" { // a root that is known is what the reference names
+		tag = "digest-" + ref.Digest.Encoded()
 	}
 	if path == ref.Path() && len(h.tags) == 1 && h.tags[0] == tag {
 		return nil

@@ -208,6 +208,10 @@ func FuzzParseHave(f *testing.F) {
 	f.Add(inventoryOf(f, prologue, images, layerDigest("api")))
 	f.Add(receiptOf(f, prologue, "site.example/mirror", nil).encode(f))
 	f.Add(receiptOf(f, prologue, "site.example/mirror", lacks).encode(f))
+	never := receiptOf(f, prologue, "site.example/mirror", nil)
+	never["to"], never["images"] = "site.example/mirror", never.images()[:1]
+	never["missing"] = []map[string]any{{"reference": "source.example/team/api:1", "destination": "site.example/mirror/api:1", "tags": []string{"2"}}}
+	f.Add(never.encode(f))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := transfer.ParseHave(data)
 		if err != nil {

@@ -57,6 +57,7 @@ func (r *catalogReader) filter(ctx context.Context, selection *catalog.Selection
 		return err
 	}
 	made := &Made{Contents: make(map[digest.Digest][]byte), Derived: make(map[digest.Digest]*bundle.Derived)}
+	r.remade = make(map[digest.Digest]oci.Descriptor)
 	from := r.img.origin()
 	derived := &bundle.Derived{
 		By: r.options.Maker, From: bundle.ContentOf(r.img.root), Local: from.Local, Repository: from.Repository, Recipe: recipe,
@@ -75,10 +76,23 @@ func (r *catalogReader) filter(ctx context.Context, selection *catalog.Selection
 	return nil
 }
 
-// remake makes an image, or an index of its images, anew.
+// maxCatalogImages bounds the images of a catalog's index. Public ones have four.
+const maxCatalogImages = 64
+
+// remake makes an image, or an index of its images, anew. An index in an index is
+// refused: no catalog has one.
 func (r *catalogReader) remake(ctx context.Context, made *Made, d oci.Descriptor, layer *spool, derived *bundle.Derived) (oci.Descriptor, error) {
+	if next, ok := r.remade[d.Digest]; ok {
+		next.Platform = d.Platform
+		return next, nil
+	}
 	if !oci.IsIndex(d.MediaType) {
-		return r.addLayer(ctx, made, d, layer, derived)
+		next, err := r.addLayer(ctx, made, d, layer, derived)
+		r.remade[d.Digest] = next
+		return next, err
+	}
+	if d.Digest != r.img.root.Digest {
+		return d, fmt.Errorf("manifest %s is an index within the catalog's index", d.Digest)
 	}
 	content, err := r.img.fetch(ctx, d)
 	if err != nil {
@@ -93,6 +107,9 @@ func (r *catalogReader) remake(ctx context.Context, made *Made, d oci.Descriptor
 	kept, err := r.keptPlatforms(m.Manifests)
 	if err != nil {
 		return d, err
+	}
+	if len(kept) > maxCatalogImages {
+		return d, fmt.Errorf("its index has %d images, more than %d", len(kept), maxCatalogImages)
 	}
 	for _, child := range kept {
 		next, err := r.remake(ctx, made, child, layer, derived)

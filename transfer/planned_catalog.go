@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -18,7 +19,7 @@ const (
 	annotationOriginal = "original" // root of the image that was asked for
 	annotationConfigs  = "configs"  // directory of the catalog in the image
 	annotationExtract  = "extract"  // "true" if the image cannot serve its catalog itself
-	annotationPackages = "packages" // names of the operators, by commas; left out when there are too many
+	annotationPackages = "packages" // names of the operators, by commas; left out when there are too many, or odd ones
 )
 
 // PlannedCatalog is an operator catalog of a plan.
@@ -49,7 +50,8 @@ func (c *Catalog) attach(root bundle.Content) bundle.Attached {
 	if c.Extract {
 		a.Annotations[annotationExtract] = "true"
 	}
-	if packages := strings.Join(c.Packages, ","); packages != "" && len(packages) <= bundle.MaxReason {
+	odd := slices.ContainsFunc(c.Packages, func(name string) bool { return !plainPackage.MatchString(name) })
+	if packages := strings.Join(c.Packages, ","); packages != "" && len(packages) <= bundle.MaxReason && !odd {
 		a.Annotations[annotationPackages] = packages
 	}
 	return a

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -107,6 +109,8 @@ type catalogReader struct {
 	options       CatalogOptions
 	img           *image
 	catalog       Catalog
+	// remade are the images made anew, by the digest of the original.
+	remade map[digest.Digest]oci.Descriptor
 }
 
 func newCatalogReader(sources Sources, w WantedCatalog, o CatalogOptions) *catalogReader {
@@ -230,19 +234,37 @@ func (r *catalogReader) findCatalog(ctx context.Context, m *oci.Manifest) (file 
 	if err := json.Unmarshal(content, &config); err != nil {
 		return "", fmt.Errorf("config %s: %w", m.Blobs[0].Digest, err)
 	}
-	r.catalog.configs = config.Config.Labels[configsLabel]
+	label := config.Config.Labels[configsLabel]
+	if r.catalog.configs, err = cleanConfigs(label); err != nil {
+		return "", err
+	}
 	// Whatever could serve it would be the entry point (operator-framework/operator-registry,
 	// alpha/action/generate_dockerfile.go).
 	r.catalog.Extract = r.catalog.configs != "" && len(config.Config.Entrypoint) == 0
 	file = config.Config.Labels[databaseLabel]
 	switch {
-	case strings.Trim(r.catalog.configs, "/") != "":
+	case r.catalog.configs != "":
 		return "", nil
 	case strings.Trim(file, "/") != "":
-		r.catalog.configs = ""
 		return file, nil
 	}
 	return "", ErrNoCatalog
+}
+
+// plainDirectory are the directories that can be named in a CatalogSource.
+var plainDirectory = regexp.MustCompile(`^(/[A-Za-z0-9._-]{1,100}){1,10}$`)
+
+// cleanConfigs reads the label of a file-based catalog: a clean path from the root
+// of the image, or nothing without the label.
+func cleanConfigs(label string) (string, error) {
+	if label == "" {
+		return "", nil
+	}
+	clean := path.Clean("/" + label)
+	if !plainDirectory.MatchString(clean) || strings.Contains(label, "..") {
+		return "", fmt.Errorf("its label %s is %.80q, which is no directory that can be used", configsLabel, label)
+	}
+	return clean, nil
 }
 
 // small reads a manifest or config of the catalog image.

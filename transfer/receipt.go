@@ -32,6 +32,8 @@ type Receipt struct {
 	Volumes int `json:"volumes"`
 	// Images are in the plan's order.
 	Images []ReceiptImage `json:"images"`
+	// Missing are the images that the bundle never had, in the plan's order.
+	Missing []MissingImage `json:"missing,omitempty"`
 	// Blobs counts what happened to blobs, once for each repository.
 	Blobs BlobCounts `json:"blobs"`
 	// MissingVolumes are those that were not there.
@@ -111,10 +113,10 @@ func (c BlobCounts) plus(o BlobCounts) BlobCounts {
 // source had.
 func (i *ReceiptImage) there() bool { return i.State == ImagePushed || i.State == ImagePresent }
 
-// Complete reports whether every image is in the registry and lacks nothing, and
-// whether damage was met.
+// Complete reports whether every image that was asked for is in the registry and
+// lacks nothing, and whether damage was met.
 func (r *Receipt) Complete() (complete, damaged bool) {
-	complete = true
+	complete = len(r.Missing) == 0
 	for i := range r.Images {
 		image := &r.Images[i]
 		complete = complete && image.there() && len(image.Lacks) == 0
@@ -202,7 +204,7 @@ func (u *unpacker) receipt() *Receipt {
 	receipt := &Receipt{
 		Version: 1, Name: plan.Name, Plan: u.prologue.PlanID(), Request: plan.Request, Volumes: plan.Volumes,
 		To: u.options.To, Unsigned: u.unsigned, Unchecked: u.unchecked,
-		Images: make([]ReceiptImage, 0, len(u.images)), Blobs: u.counts,
+		Images: make([]ReceiptImage, 0, len(u.images)), Missing: missingImages(plan, u.options.names()), Blobs: u.counts,
 	}
 	if u.bundle != nil {
 		receipt.Bundle = u.bundle.BundleID

@@ -42,18 +42,26 @@ func Moved(ctx context.Context, sources Sources, plan *bundle.Plan, jobs int) []
 	for i := range plan.Manifests {
 		local[plan.Manifests[i].Digest] = plan.Manifests[i].Origin.Repository == ""
 	}
+	originals := make(map[string]digest.Digest)
+	for _, c := range Catalogs(plan) {
+		originals[c.Reference] = c.Original
+	}
 	now := make([]MovedTag, len(plan.Images))
 	var g errgroup.Group
 	g.SetLimit(jobs)
 	for i, image := range plan.Images {
-		now[i] = MovedTag{Reference: image.Reference, Planned: image.Root.Digest, Now: image.Root.Digest}
+		planned, made := originals[image.Reference]
+		if !made {
+			planned = image.Root.Digest
+		}
+		now[i] = MovedTag{Reference: image.Reference, Planned: planned, Now: planned}
 		ref, err := oci.SplitReference(image.Reference)
-		if err != nil || ref.Digest != "" || local[image.Root.Digest] {
+		if err != nil || ref.Digest != "" || local[image.Root.Digest] && !made || ref.Host() == "localhost" && made {
 			now[i].Err = err
 			continue
 		}
 		g.Go(func() error {
-			now[i].Now, now[i].Err = resolveAgain(ctx, sources.Registry, ref, plan.Request, image.Root.Digest)
+			now[i].Now, now[i].Err = resolveAgain(ctx, sources.Registry, ref, plan.Request, planned)
 			return nil
 		})
 	}

@@ -23,7 +23,7 @@ var ErrTopUpRelease = errors.New("it is part of a release, and releases are pack
 // SelectTopUp is [Select] for what an inventory or a receipt says is lacking:
 // the images that are not complete, by their digests of then, with the blobs that
 // they lack. Their other blobs are held by the bundle that topUp tells of. An
-// image of which not even the digest is known is resolved anew. The selection
+// image that the bundle never had is resolved anew. The selection
 // has a name, made from that bundle's. local are images of local sources: they
 // stand in for the lacking images of their names, and others are an error. What
 // lacks nothing is [ErrWhole].
@@ -58,6 +58,7 @@ func SelectTopUp(ctx context.Context, sources Sources, topUp *Have, local []Want
 			}
 		}
 		w.Root, w.Part, w.Destinations = h.root, h.part, h.destinations
+		w.AllPlatforms = h.root == "" && topUp.hadAllPlatforms(w.Name)
 		images = append(images, newImage(w, h))
 	}
 	for _, w := range local {
@@ -85,6 +86,13 @@ func SelectTopUp(ctx context.Context, sources Sources, topUp *Have, local []Want
 func topUpName(name string) string {
 	const suffix = "-topup"
 	return strings.TrimRight(name[:min(len(name), 64-len(suffix))], "._-") + suffix
+}
+
+// hadAllPlatforms reports whether an image that the bundle of a receipt never had
+// was wanted with all its platforms, whatever was chosen. What operators need is,
+// and an image by digest cannot be had otherwise without a sparse index.
+func (h *Have) hadAllPlatforms(name oci.Reference) bool {
+	return h.request != nil && (len(h.request.Catalogs) > 0 || name.Digest != "" && !h.request.Sparse)
 }
 
 // chosenThen returns the platforms that an inventory's images have where some are

@@ -83,6 +83,9 @@ func TestCatalogDatabases(t *testing.T) {
 			for _, s := range sites {
 				test.checkImages(t, c, s)
 				test.checkCatalogSource(t, s.resources, s.catalog)
+				if made, err := filepath.Glob(filepath.Join(s.resources, "clusterCatalog-*")); err != nil || len(made) > 0 {
+					t.Errorf("OLM v1 does not read a database, and has %q, %v", made, err)
+				}
 				raw := execute(t, "", need(t, "skopeo"), "inspect", "--tls-verify=false", "--raw", "docker://"+s.catalog)
 				if want := rootBytes(t, c.Image); !bytes.Equal(raw, want) {
 					t.Errorf("%s: another manifest than that of the source", s.catalog)
@@ -149,6 +152,7 @@ func (test catalogCase) check(t *testing.T, program string, c fixtures.Catalog, 
 	t.Helper()
 	test.checkImages(t, c, site)
 	test.checkCatalogSource(t, site.resources, site.catalog)
+	checkClusterCatalog(t, site.resources, site.catalog)
 	architectures := test.spec.Architectures
 	if len(architectures) == 0 {
 		architectures = []string{"amd64"}
@@ -184,7 +188,7 @@ func (test catalogCase) checkImages(t *testing.T, c fixtures.Catalog, site catal
 	}
 }
 
-// checkCatalogSource wants that both generations of OLM get the name of the catalog.
+// checkCatalogSource wants that OLM gets the name of the catalog.
 func (test catalogCase) checkCatalogSource(t *testing.T, resources, name string) {
 	t.Helper()
 	var source struct {
@@ -204,6 +208,11 @@ func (test catalogCase) checkCatalogSource(t *testing.T, resources, name string)
 	if source.Kind != "CatalogSource" || source.Spec.Image != name || extract != test.spec.Scratch {
 		t.Errorf("got %+v, want %s, extraction %t", source, name, test.spec.Scratch)
 	}
+}
+
+// checkClusterCatalog wants the same for OLM v1.
+func checkClusterCatalog(t *testing.T, resources, name string) {
+	t.Helper()
 	var cluster struct {
 		Kind string
 		Spec struct {

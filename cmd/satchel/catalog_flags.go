@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -85,8 +84,8 @@ func (w *wantedImages) catalogRequests() []string {
 }
 
 // catalogOptions say how catalogs are read and made.
-func catalogOptions(platforms []string) transfer.CatalogOptions {
-	return transfer.CatalogOptions{Parse: registry.ParseReference, AddLayer: addLayer, Maker: layout.MakerVersion, TempDir: os.TempDir(), Platforms: platforms}
+func catalogOptions() transfer.CatalogOptions {
+	return transfer.CatalogOptions{Parse: registry.ParseReference, AddLayer: addLayer, Maker: layout.MakerVersion}
 }
 
 // read reads the catalogs. pinned, which may be nil, are roots by request.
@@ -99,7 +98,9 @@ func (f *selectionFlags) readCatalogs(ctx context.Context, out *output, sources 
 		wanted.catalogs[i].AsIs = f.catalog.asIs
 	}
 	out.message("reading %s", count(len(wanted.catalogs), "operator catalog"))
-	catalogs, err := transfer.ReadCatalogs(ctx, sources, wanted.catalogs, catalogOptions(f.platforms))
+	o := catalogOptions()
+	o.Platforms, o.TempDir = f.platforms, wanted.outputDir
+	catalogs, err := transfer.ReadCatalogs(ctx, sources, wanted.catalogs, o)
 	if err != nil {
 		return nil, err
 	}

@@ -130,6 +130,9 @@ func (f *packFlags) run(ctx context.Context, references []string) error {
 		return err
 	}
 	wanted := &wantedImages{}
+	if !f.dryRun {
+		wanted.outputDir = f.dirs[0]
+	}
 	defer wanted.close()
 	if err := f.nameSources(ctx, wanted, references); err != nil {
 		return err

@@ -239,64 +239,6 @@ func (f *packFlags) sameSettings(plan *bundle.Plan, wanted *wantedImages, haves 
 	return fmt.Errorf("%w: %s", errOtherSettings, strings.Join(others, "; "))
 }
 
-// otherImage says how the images of a plan are not those that are wanted now;
-// empty when they are.
-func otherImage(plan *bundle.Plan, wanted *wantedImages) string {
-	skipped := make(map[string]bool)
-	for _, reference := range plan.Blocked {
-		skipped[reference] = true
-	}
-	for _, m := range plan.Missing {
-		skipped[m.Image] = true
-	}
-	there := make([]string, 0, len(plan.Images))
-	for _, image := range plan.Images {
-		if image.AttachedTo == "" {
-			there = append(there, image.Reference)
-			delete(skipped, image.Reference)
-		}
-	}
-	var here []string
-	seen := make(map[string]bool)
-	for _, w := range wanted.all() {
-		if name := w.Name.String(); w.AttachedTo == "" && !seen[name] && !skipped[name] {
-			seen[name] = true
-			here = append(here, name)
-		}
-	}
-	for i := range max(len(here), len(there)) {
-		switch {
-		case i >= len(here):
-			return "it has image " + there[i] + " too"
-		case i >= len(there):
-			return "it does not have image " + here[i]
-		case here[i] != there[i]:
-			return fmt.Sprintf("it has image %s where %s is named now", there[i], here[i])
-		}
-	}
-	return ""
-}
-
-// otherOrigin names something that the plan fetches from where no image is that is
-// wanted now: a medium must not decide that, unless --plan says so.
-func otherOrigin(plan *bundle.Plan, wanted *wantedImages) string {
-	named := make(map[string]bool)
-	for _, w := range wanted.all() {
-		named[w.Name.Repository] = true
-	}
-	for _, m := range plan.Manifests {
-		if r := m.Origin.Repository; r != "" && !named[r] {
-			return "it fetches from " + r
-		}
-	}
-	for i := range plan.Blobs {
-		if r := plan.Blobs[i].Origin.Repository; r != "" && !named[r] {
-			return "it fetches from " + r
-		}
-	}
-	return ""
-}
-
 // digests are the SHA-256 of the files of --have, sorted as in a plan.
 func (h *haves) digests() []digest.Digest {
 	var all []digest.Digest

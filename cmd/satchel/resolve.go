@@ -18,7 +18,7 @@ func absentFrom(plan *bundle.Plan, receipt *transfer.Receipt) []site.Absent {
 		}
 	}
 	for _, reference := range plan.Blocked {
-		all = append(all, site.Absent{Pullspec: reference, Why: "it was kept out of the bundle", Blocked: true})
+		all = append(all, site.Absent{Pullspec: reference, Blocked: true})
 	}
 	return all
 }

@@ -69,8 +69,11 @@ func (f *selectionFlags) check(references []string) error {
 		return usagef("file:// is read from the directory that oc mirrored to: name it with --from-dir")
 	}
 	for _, pattern := range f.block {
-		if _, err := regexp.Compile(pattern); err != nil || len(pattern) > bundle.MaxReason || bundle.CleanReason(pattern) != pattern {
-			return usagef("--block %.200q is no regular expression of at most %d characters of ASCII: %w", pattern, bundle.MaxReason, err)
+		if pattern == "" || bundle.CleanReason(pattern) != pattern {
+			return usagef("--block %.200q is not 1 to %d characters of printable ASCII", pattern, bundle.MaxReason)
+		}
+		if _, err := regexp.Compile(pattern); err != nil {
+			return usagef("--block %.200q is no regular expression: %w", pattern, err)
 		}
 	}
 	switch {

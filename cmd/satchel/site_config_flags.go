@@ -134,13 +134,7 @@ func (f *siteConfigFlags) say(out *output) {
 	for _, w := range f.made.warnings {
 		out.message("warning: %s", w)
 	}
-	for _, finding := range f.made.findings {
-		what := "warning"
-		if finding.Refused {
-			what = "refused"
-		}
-		out.message("%s: %s", what, finding)
-	}
+	sayFindings(out, f.made.findings)
 }
 
 // errRefused says that a cluster would not take the resources that were written.

@@ -72,9 +72,7 @@ func (f *siteFlags) render(plan *bundle.Plan, c circumstances) ([]site.File, err
 	if c.trust.allowUnsigned {
 		o.MediaFlags = append(o.MediaFlags, "--allow-unsigned-release")
 	}
-	if c.insecure {
-		o.RegistryFlags = append(o.RegistryFlags, "--tls-verify=false")
-	}
+	o.Unverified = c.insecure
 	return f.config.render(b, o)
 }
 
@@ -91,6 +89,8 @@ func (f *siteFlags) write(out *output, plan *bundle.Plan, c circumstances) ([]st
 	if err := f.prepare(plan); err != nil {
 		return nil, err
 	}
+	_, err = os.Lstat(filepath.Join(f.dir, "README.md"))
+	again := err == nil // of this bundle, as prepare found
 	if err := os.MkdirAll(f.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("resources: %w", err)
 	}
@@ -100,6 +100,11 @@ func (f *siteFlags) write(out *output, plan *bundle.Plan, c circumstances) ([]st
 			return nil, fmt.Errorf("resources: %w", err)
 		}
 		names = append(names, file.Name)
+	}
+	if again {
+		if err := removeStale(out, f.dir, names); err != nil {
+			return nil, fmt.Errorf("resources: %w", err)
+		}
 	}
 	out.message("%s for the site: begin with %s", count(len(files), "file"), filepath.Join(f.dir, "README.md"))
 	f.config.say(out)
@@ -176,6 +181,7 @@ func siteBundle(plan *bundle.Plan, names transfer.Names, trust transfer.Trust) (
 		return b, err
 	}
 	byReference := make(map[string]transfer.Destination, len(plan.Images))
+	placed := make(map[string]bool)
 	var components string // the repository of components
 	for i, image := range plan.Images {
 		ref, err := oci.SplitReference(image.Reference)
@@ -183,6 +189,7 @@ func siteBundle(plan *bundle.Plan, names transfer.Names, trust transfer.Trust) (
 			return b, err
 		}
 		byReference[image.Reference] = destinations[i]
+		placed[image.Reference] = len(image.Destinations) > 0
 		if image.Part == bundle.PartComponent {
 			components = destinations[i].Repository
 		}
@@ -200,7 +207,10 @@ func siteBundle(plan *bundle.Plan, names transfer.Names, trust transfer.Trust) (
 			return b, err
 		}
 		to := byReference[c.Reference]
-		b.Catalogs = append(b.Catalogs, site.Catalog{Source: ref, Digest: c.Digest, Repository: to.Repository, Tag: to.Tags[0], Configs: c.Configs, Extract: c.Extract, Packages: c.Packages})
+		b.Catalogs = append(b.Catalogs, site.Catalog{
+			Source: ref, Digest: c.Digest, Repository: to.Repository, Tag: to.Tags[0], Configs: c.Configs, Extract: c.Extract, Packages: c.Packages,
+			Placed: placed[c.Reference], Unchanged: c.Original == c.Digest,
+		})
 	}
 	releases, err := transfer.Releases(plan)
 	if err != nil {

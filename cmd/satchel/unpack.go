@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -210,17 +211,12 @@ func (f *unpackFlags) conclude(receipt *transfer.Receipt, plan *bundle.Plan) err
 		}
 		f.out.printf("%s: %s: %s\n", state, calledAs(called, image.Reference), why(image, plan.Volumes))
 	}
-	// Of what was not found at all when the bundle was planned, there is no image.
-	absent := 0
-	for _, m := range plan.Missing {
-		if m.Digest == "" {
-			absent++
-			f.out.printf("missing: %s: it is not in the bundle: %s\n", calledAs(called, m.Image), m.Reason)
-		}
+	for _, m := range receipt.Missing {
+		f.out.printf("missing: %s: it is not in the bundle: %s\n", calledAs(called, m.Reference), m.Reason)
 	}
 	c := receipt.Blobs
 	f.out.printf("%d of %d images are at %s: %d blobs pushed (%s), %d were there, %d mounted, %d copied\n",
-		there, len(receipt.Images)+absent, f.site.to, c.Pushed, human(c.PushedBytes), c.Present, c.Mounted, c.Copied)
+		there, len(receipt.Images)+len(receipt.Missing), f.site.to, c.Pushed, human(c.PushedBytes), c.Present, c.Mounted, c.Copied)
 	if err := f.out.json(receipt); err != nil {
 		return err
 	}
@@ -232,7 +228,7 @@ func (f *unpackFlags) conclude(receipt *transfer.Receipt, plan *bundle.Plan) err
 		return &statusError{exitDamage}
 	case receipt.Count(transfer.ImageFailed) > 0:
 		return &statusError{exitFailed}
-	case !complete || absent > 0:
+	case !complete:
 		return &statusError{exitMissing}
 	}
 	return f.site.config.refusal()
@@ -279,6 +275,12 @@ func (f *unpackFlags) advise(receipt *transfer.Receipt) {
 	if needed := receipt.Needed(); len(needed) > 0 {
 		f.out.message("hint: what is lost or damaged is made again, alone and byte for byte, where the bundle was packed:\n"+
 			"  satchel pack --plan %s --only-volumes %s -o DIR", bundle.PlanName(receipt.Name), volumeRanges(needed))
+	}
+	// No top-up is made where parts of releases are lacking.
+	parts := slices.ContainsFunc(receipt.Missing, func(m transfer.MissingImage) bool { return m.Part != "" })
+	if len(receipt.Missing) > 0 && !parts && f.receipt != "" {
+		f.out.message("hint: what the bundle never had is packed alone when the source has it, by the receipt:\n"+
+			"  satchel pack --top-up %s -o DIR", filepath.Base(f.receipt))
 	}
 }
 

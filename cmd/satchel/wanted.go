@@ -29,6 +29,9 @@ type wantedImages struct {
 	images   []transfer.Wanted
 	releases []transfer.Wanted
 	catalogs []transfer.WantedCatalog
+	// outputDir is where volumes will be, and what is too large for memory until
+	// then; empty when none will be written.
+	outputDir string
 	// block are the patterns of references to be kept out.
 	block []*regexp.Regexp
 	// versions are what an update graph says of releases, by digest.
@@ -64,7 +67,7 @@ func (w *wantedImages) addLocal(label string, source transfer.Layout) {
 
 // sources returns the layouts as package transfer takes them.
 func (w *wantedImages) sources(client *registry.Client) transfer.Sources {
-	return transfer.Sources{Registry: client, Referrers: client, Layouts: w.layouts, Derived: transfer.NewDerivations(catalogOptions(nil))}
+	return transfer.Sources{Registry: client, Referrers: client, Layouts: w.layouts, Derived: transfer.NewDerivations(catalogOptions())}
 }
 
 // addFile reads a file with one reference a line; empty lines and what follows a

@@ -39,10 +39,12 @@ const (
 	// MaxKept bounds what is kept of a catalog in memory, in bytes, counted
 	// roughly.
 	MaxKept = 256 << 20
-	// MaxIgnore bounds one .indexignore file in bytes, MaxPatterns the patterns
-	// of all.
+	// MaxIgnore bounds one .indexignore file in bytes, MaxPatterns the patterns of
+	// all.
 	MaxIgnore   = 1 << 20
 	MaxPatterns = 1000
+	// MaxMatches bounds the characters of patterns that are compared with names.
+	MaxMatches = 200_000_000
 	// MaxPath bounds the path of a file in bytes.
 	MaxPath = 4096
 )

@@ -17,7 +17,9 @@ func (s *Selection) DocumentsIn(ctx context.Context, source Source, memory int, 
 
 // Ignored tells whether patterns in a directory exclude a file.
 func Ignored(directory, patterns, name string) bool {
-	return ignored([]ignore{parseIgnore(directory, patterns)}, name)
+	m := &matcher{ignores: []ignore{parseIgnore(directory, patterns)}}
+	excluded, err := m.ignored(name)
+	return excluded && err == nil
 }
 
 // ReadWithin is Read with other bounds: of what is kept, of a document and of the

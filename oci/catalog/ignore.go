@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"fmt"
 	"path"
 	"strings"
 )
@@ -16,6 +17,7 @@ type ignore struct {
 
 type pattern struct {
 	segments []string
+	size     int  // in bytes
 	include  bool // "!" before it
 	anchored bool // a slash ties it to the directory of its file
 	dirOnly  bool // a slash at its end
@@ -37,31 +39,41 @@ func parseIgnore(directory, content string) ignore {
 		line, p.dirOnly = strings.CutSuffix(line, "/")
 		p.anchored = strings.Contains(line, "/")
 		line = strings.TrimPrefix(line, "/")
+		p.size = len(line)
 		p.segments = strings.Split(line, "/")
 		i.patterns = append(i.patterns, p)
 	}
 	return i
 }
 
-// ignored tells whether a file is excluded. ignores are sorted by directory, so
-// that those further down come later.
-func ignored(ignores []ignore, name string) bool {
-	for i := len(ignores) - 1; i >= 0; i-- {
+// matcher says of files whether they are excluded.
+type matcher struct {
+	ignores []ignore // by directory, so that those further down come later
+	steps   int
+}
+
+// ignored tells whether a file is excluded.
+func (m *matcher) ignored(name string) (bool, error) {
+	for i := len(m.ignores) - 1; i >= 0; i-- {
 		below := name
-		if ignores[i].directory != "" {
+		if directory := m.ignores[i].directory; directory != "" {
 			var ok bool
-			if below, ok = strings.CutPrefix(name, ignores[i].directory+"/"); !ok {
+			if below, ok = strings.CutPrefix(name, directory+"/"); !ok {
 				continue
 			}
 		}
 		segments := strings.Split(below, "/")
-		for j := len(ignores[i].patterns) - 1; j >= 0; j-- {
-			if p := ignores[i].patterns[j]; p.matches(segments) {
-				return !p.include
+		for j := len(m.ignores[i].patterns) - 1; j >= 0; j-- {
+			p := &m.ignores[i].patterns[j]
+			if m.steps += (p.size + 1) * len(segments); m.steps > MaxMatches {
+				return false, fmt.Errorf("%s of %q: more than %d comparisons: %w", ignoreFile, m.ignores[i].directory, MaxMatches, ErrLimit)
+			}
+			if p.matches(segments) {
+				return !p.include, nil
 			}
 		}
 	}
-	return false
+	return false, nil
 }
 
 // matches tells whether a pattern matches a file or a directory above it.

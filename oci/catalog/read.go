@@ -135,7 +135,9 @@ func (r *reader) ignore(name string, content io.Reader) error {
 	if r.patterns += len(i.patterns); r.patterns > MaxPatterns {
 		return &totalError{fmt.Errorf("more than %d patterns: %w", MaxPatterns, ErrLimit)}
 	}
-	r.ignores = append(r.ignores, i)
+	if len(i.patterns) > 0 {
+		r.ignores = append(r.ignores, i)
+	}
 	return nil
 }
 
@@ -182,8 +184,12 @@ func (r *reader) catalog() (*Catalog, error) {
 	slices.SortFunc(r.ignores, func(a, b ignore) int { return strings.Compare(a.directory, b.directory) })
 	c := &Catalog{}
 	packages := make(map[string]*Package)
+	excluded := &matcher{ignores: r.ignores}
 	for _, f := range r.files {
-		if ignored(r.ignores, f.name) {
+		if skip, err := excluded.ignored(f.name); skip || err != nil {
+			if err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if f.err != nil {

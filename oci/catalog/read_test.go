@@ -186,8 +186,9 @@ func TestReadSources(t *testing.T) {
 			}
 			return err
 		}, catalog.ErrLimit},
-		"many documents": {catalog.FS(files("c", strings.Repeat(`{"schema":"x"}`, catalog.MaxDocuments+1))), catalog.ErrLimit},
-		"many patterns":  {catalog.FS(files("a/.indexignore", strings.Repeat("a\n", catalog.MaxPatterns), "b/.indexignore", "b")), catalog.ErrLimit},
+		"many documents":  {catalog.FS(files("c", strings.Repeat(`{"schema":"x"}`, catalog.MaxDocuments+1))), catalog.ErrLimit},
+		"costly patterns": {catalog.FS(files(strings.Repeat("d/", 900)+"a.json", "{}", ".indexignore", strings.Repeat("/"+strings.Repeat("**/", 300)+"zz\n", catalog.MaxPatterns))), catalog.ErrLimit},
+		"many patterns":   {catalog.FS(files("a/.indexignore", strings.Repeat("a\n", catalog.MaxPatterns), "b/.indexignore", "b")), catalog.ErrLimit},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

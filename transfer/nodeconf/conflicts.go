@@ -10,7 +10,7 @@ import (
 type Finding struct {
 	// Scope is the source or registry that it is about; empty when it is about all.
 	Scope string
-	// Problem says what would happen, Remedy how to avoid it.
+	// Problem says what would happen, Remedy how to avoid it; empty when it is wanted.
 	Problem, Remedy string
 	// Refused is set when the cluster would refuse the whole and its nodes would
 	// keep what they have.
@@ -19,7 +19,10 @@ type Finding struct {
 
 // String renders SCOPE: PROBLEM; REMEDY.
 func (f Finding) String() string {
-	s := f.Problem + "; " + f.Remedy
+	s := f.Problem
+	if f.Remedy != "" {
+		s += "; " + f.Remedy
+	}
 	if f.Scope != "" {
 		s = f.Scope + ": " + s
 	}
@@ -69,7 +72,7 @@ func (c *comparison) policies() {
 		}
 		if f.policy() != e.policy() {
 			two := &PolicyConflictError{e.Source, f.resource(), e.resource(), f.policy(), e.policy()}
-			remedy := fmt.Sprintf("set mirrorSourcePolicy: %s in both, here with --never-contact-source", NeverContactSource)
+			remedy := fmt.Sprintf("set mirrorSourcePolicy: %s in both, here with --never-contact-source, or delete the one that the cluster has when nothing needs it", NeverContactSource)
 			if f.kind == contentSourcePolicy || e.kind == contentSourcePolicy {
 				remedy = fmt.Sprintf("leave mirrorSourcePolicy away, or turn the %s into an %s first (oc adm migrate icsp)", contentSourcePolicy, digestMirrorSet)
 			}

@@ -38,7 +38,7 @@ func ParseExport(data []byte) (Cluster, error) {
 			break
 		}
 		if err != nil {
-			return Cluster{}, err
+			return Cluster{}, notExported(err)
 		}
 		found = found || strings.HasSuffix(doc.Kind, "List") && len(doc.List) == 0 // what oc writes when there are none
 		for _, one := range append(doc.List, doc) {
@@ -75,6 +75,22 @@ func (c Cluster) checkSize() error {
 
 // ErrNoneInIt says that a file has nothing of what it should tell.
 var ErrNoneInIt = fmt.Errorf("no %s, %s, %s or image configuration (config.openshift.io/v1) is in it", digestMirrorSet, tagMirrorSet, contentSourcePolicy)
+
+// errNotExported says that a file is something else than what it should be.
+var errNotExported = errors.New("it is not what oc get -o yaml or -o json writes of resources")
+
+// notExported says of an error of the decoder where it is, without the names that things
+// have in here.
+func notExported(err error) error {
+	var mismatch *yaml.TypeError
+	if !errors.As(err, &mismatch) || len(mismatch.Errors) == 0 {
+		return fmt.Errorf("%w: %v", errNotExported, err)
+	}
+	if line, _, ok := strings.Cut(mismatch.Errors[0], ":"); ok { // line 7: cannot unmarshal …
+		return fmt.Errorf("%s: %w", line, errNotExported)
+	}
+	return errNotExported
+}
 
 type resource struct {
 	List       []resource `yaml:"items"`
@@ -119,7 +135,7 @@ func (r resource) addTo(c *Cluster) (bool, error) {
 		return false, nil
 	}
 	if err := r.Spec.Decode(&spec); err != nil && !r.Spec.IsZero() {
-		return false, fmt.Errorf("%s %.80q: %w", r.Kind, r.Metadata.Name, err)
+		return false, fmt.Errorf("%s %.80q: %w", r.Kind, r.Metadata.Name, notExported(err))
 	}
 	switch r.Kind {
 	case digestMirrorSet:

@@ -3,6 +3,7 @@ package nodeconf_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"satchel/transfer/nodeconf"
@@ -30,6 +31,27 @@ func TestParseExportConfig(t *testing.T) {
 	}
 	if _, err := nodeconf.ParseExport([]byte("kind: List\nitems: [{kind: Pod}]\n")); !errors.Is(err, nodeconf.ErrNoneInIt) {
 		t.Errorf("a list of something else: %v", err)
+	}
+}
+
+// TestParseExportOther: of a file that is something else it is said what was expected,
+// and nothing of how it is read.
+func TestParseExportOther(t *testing.T) {
+	for content, where := range map[string]string{
+		"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n": "line 1: ",
+		"[1, 2]\n": "line 1: ",
+		"kind: ImageTagMirrorSet\nmetadata: {name: x}\nspec:\n  imageTagMirrors: no\n":                 `ImageTagMirrorSet "x": line 4: `,
+		"kind: ImageTagMirrorSet\nmetadata: {name: x}\nspec: {imageTagMirrors: [{mirrors: {a: b}}]}\n": `ImageTagMirrorSet "x": line 3: `,
+		"a: b: c\n": "",
+	} {
+		_, err := nodeconf.ParseExport([]byte(content))
+		if err == nil {
+			t.Errorf("%q is read", content)
+			continue
+		}
+		if got := err.Error(); !strings.HasPrefix(got, where+"it is not what oc get -o yaml or -o json writes of resources") || strings.Contains(got, "nodeconf") || strings.Contains(got, "unmarshal") {
+			t.Errorf("%q: %s", content, got)
+		}
 	}
 }
 

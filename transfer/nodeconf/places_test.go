@@ -161,9 +161,9 @@ kind: ImageTagMirrorSet
 	for file, want := range map[string]string{
 		"":          "no ImageDigestMirrorSet,",
 		"kind: Pod": "no ImageDigestMirrorSet,",
-		"kind: [":   "yaml:",
-		"kind: Image\napiVersion: config.openshift.io/v1\nspec: {registrySources: [a]}":             "Image \"\": yaml:",
-		"kind: ImageTagMirrorSet\nmetadata: {name: x}\nspec: {imageTagMirrors: [{source: {a: b}}]}": "ImageTagMirrorSet \"x\": yaml:",
+		"kind: [":   "it is not what oc get -o yaml or -o json writes of resources: yaml:",
+		"kind: Image\napiVersion: config.openshift.io/v1\nspec: {registrySources: [a]}":             "Image \"\": line 3: it is not",
+		"kind: ImageTagMirrorSet\nmetadata: {name: x}\nspec: {imageTagMirrors: [{source: {a: b}}]}": "ImageTagMirrorSet \"x\": line 3: it is not",
 		strings.Repeat("#", nodeconf.MaxExport+1):                                                   "8388609 bytes are more than",
 	} {
 		if _, err := nodeconf.ParseExport([]byte(file)); err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -3,6 +3,7 @@ package nodeconf
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -68,4 +69,10 @@ func below(place, scope string) string {
 		return ""
 	}
 	return place[len(scope):]
+}
+
+// InScopes reports whether a place, HOST[:PORT][/PATH], lies in one of the scopes or is
+// one, as nodes see it.
+func InScopes(place string, scopes []string) bool {
+	return slices.ContainsFunc(scopes, func(scope string) bool { return nested(place, scope) })
 }

@@ -90,6 +90,13 @@ func (c *Config) Check() error {
 	return nil
 }
 
+// trusts reports whether nodes are told of the registry's certificate, or not to check
+// it.
+func (c *Config) trusts(registry string) bool {
+	return nodeconf.InScopes(registry, c.Insecure) || c.Existing != nil && nodeconf.InScopes(registry, c.Existing.Insecure) ||
+		slices.ContainsFunc(c.Trust, func(t Trust) bool { return t.host == host(registry) })
+}
+
 // configured is what is made of a [Config].
 type configured struct {
 	files    []File
@@ -97,6 +104,8 @@ type configured struct {
 	// fields are those of the image configuration that are replaced.
 	fields  []string
 	samples *samplesPlan
+	// pulled are the sources of the cluster's mirror sets that had to be allowed.
+	pulled []string
 }
 
 func (c *configured) find(f nodeconf.Finding) { c.findings = append(c.findings, f) }
@@ -201,6 +210,12 @@ func (c *configured) withLists(b Bundle, o Options, ours, existing nodeconf.Clus
 			// The samples operator looks for just this text: pkg/stub/handler.go,
 			// imageConfigBlocksImageStreamCreation.
 			own = append(own, c.samples.registry)
+		}
+		if len(existing.Allowed) == 0 { // all of them may be pulled from today
+			for _, e := range slices.Concat(existing.IDMS, existing.ITMS, existing.ICSP) {
+				c.pulled = append(c.pulled, e.Source)
+			}
+			own = append(own, c.pulled...)
 		}
 		slices.Sort(own)
 		ours.Allowed = union(existing.Allowed, own)

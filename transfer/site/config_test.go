@@ -140,6 +140,8 @@ func TestLists(t *testing.T) {
 			"map[registrySources:map[allowedRegistries:[*.j.example i.example" + internal + "mirror.example:5000 registry.example/a registry.example/b z.example] insecureRegistries:[*.j.example i.example]]]"},
 		{"allowed beside what there is", site.Config{Allow: true, Existing: has},
 			"map[registrySources:map[allowedRegistries:[quay.io/openshift-release-dev older.example" + internal + "mirror.example:5000 registry.example/a registry.example/b]]]"},
+		{"allowed beside mirror sets alone", site.Config{Allow: true, Existing: &nodeconf.Cluster{IDMS: has.IDMS}},
+			"map[registrySources:map[allowedRegistries:[image-registry.openshift-image-registry.svc:5000 mirror.example:5000 quay.io/openshift-release-dev/ocp-release registry.example/a registry.example/b registry.example/org]]]"},
 		{"insecure beside what there is", site.Config{Insecure: []string{"a.example", "older.example"}, Existing: has},
 			"map[registrySources:map[insecureRegistries:[older.example a.example]]]"},
 		{"blocked", site.Config{Blocked: []string{"c.example", "a.example"}, Existing: hasImport},
@@ -154,6 +156,9 @@ func TestLists(t *testing.T) {
 		got := render(t, b, site.Options{Config: test.config})
 		if s := fmt.Sprint(patch(t, got["imageConfig-patch.yaml"])); s != test.want {
 			t.Errorf("%s:\n%s, want\n%s", test.name, s, test.want)
+		}
+		if strings.Contains(got["README.md"], "(quay.io/openshift-release-dev/ocp-release, registry.example/org) are in this one") != (test.name == "allowed beside mirror sets alone") {
+			t.Errorf("%s: of the sources that are pulled from today README.md says\n%s", test.name, got["README.md"])
 		}
 		if strings.Contains(got["README.md"], "imageConfig-patch.yaml") != (test.want != "map[]") {
 			t.Errorf("%s: README.md says\n%s", test.name, got["README.md"])

@@ -34,7 +34,8 @@ func writtenMirrors(clusters []File) (nodeconf.Cluster, error) {
 }
 
 // withoutReplaced takes the mirror sets away whose names are those of ours: oc apply
-// replaces them. Sources that were only there are found.
+// replaces them. They were ours with the same entries (resourceName); what somebody
+// added to them since is found.
 func (c *configured) withoutReplaced(existing, ours nodeconf.Cluster) nodeconf.Cluster {
 	replace := func(kind mirrorKind, existing, ours []nodeconf.Entry) []nodeconf.Entry {
 		names, mirrors := make(map[string]bool), make(map[string][]string)
@@ -56,8 +57,8 @@ func (c *configured) withoutReplaced(existing, ours nodeconf.Cluster) nodeconf.C
 		for _, name := range slices.Sorted(maps.Keys(lost)) {
 			c.find(nodeconf.Finding{
 				Scope:   kind.kind + " " + name,
-				Problem: "the cluster has one of this name, which ours replaces: mirrors that it has are gone then, of " + list(lost[name]),
-				Remedy:  "change metadata.name in ours when both are to stay, or pack what they are for into one bundle",
+				Problem: "the cluster has one of this name, which ours replaces: mirrors that were added to it are gone then, of " + list(lost[name]),
+				Remedy:  "put what was added into a mirror set of its own",
 			})
 		}
 		return kept

@@ -20,6 +20,7 @@ func TestExisting(t *testing.T) {
 	set := func(kind, name, list, entries string) string {
 		return fmt.Sprintf("kind: %s\nmetadata: {name: %s}\nspec: {%s: [%s]}\n---\n", kind, name, list, entries)
 	}
+	own := firstName(t, render(t, b, site.Options{})["imageDigestMirrorSet.yaml"])
 	digests := func(name, entries string) string {
 		return set("ImageDigestMirrorSet", name, "imageDigestMirrors", entries)
 	}
@@ -28,12 +29,14 @@ func TestExisting(t *testing.T) {
 		sets         site.MirrorSets
 		want         []string
 	}{
-		{"ours of an earlier run", digests("satchel-b-0", "{source: registry.example/b, mirrors: ['mirror.example:5000/site/b']}"), "", nil},
-		{"ours is replaced", digests("satchel-b-0", "{source: registry.example/b, mirrors: ['mirror.example:5000/site/b', old.example/b]}, {source: registry.example/c, mirrors: [old.example/c]}"), "",
-			[]string{"ImageDigestMirrorSet satchel-b-0: the cluster has one of this name, which ours replaces: mirrors that it has are gone then, of registry.example/b, registry.example/c; "}},
-		{"what is replaced contradicts nothing", digests("satchel-b-0", "{source: registry.example/b, mirrors: ['mirror.example:5000/site/b'], mirrorSourcePolicy: NeverContactSource}"), "", nil},
-		{"the name alone does not replace", set("ImageTagMirrorSet", "satchel-b-1", "imageTagMirrors", "{source: registry.example/a, mirrors: [old.example/a], mirrorSourcePolicy: NeverContactSource}"), "",
-			[]string{"!registry.example/a: source registry.example/a has mirrorSourcePolicy NeverContactSource in ImageTagMirrorSet satchel-b-1 and AllowContactingSource in ImageTagMirrorSet satchel-b-0: "}},
+		{"ours of an earlier run", digests(own, "{source: registry.example/b, mirrors: ['mirror.example:5000/site/b']}"), "", nil},
+		{"ours is replaced", digests(own, "{source: registry.example/b, mirrors: ['mirror.example:5000/site/b', old.example/b]}, {source: registry.example/c, mirrors: [old.example/c]}"), "",
+			[]string{"ImageDigestMirrorSet " + own + ": the cluster has one of this name, which ours replaces: mirrors that were added to it are gone then, of registry.example/b, registry.example/c; "}},
+		{"what is replaced contradicts nothing", digests(own, "{source: registry.example/b, mirrors: ['mirror.example:5000/site/b'], mirrorSourcePolicy: NeverContactSource}"), "", nil},
+		{"ours with another policy", digests("satchel-b-0123abcd-0", "{source: registry.example/b, mirrors: ['mirror.example:5000/site/b'], mirrorSourcePolicy: NeverContactSource}"), "",
+			[]string{"!registry.example/b: source registry.example/b has mirrorSourcePolicy NeverContactSource in ImageDigestMirrorSet satchel-b-0123abcd-0 and AllowContactingSource in ImageDigestMirrorSet " + own + ": "}},
+		{"the name of another kind does not replace", set("ImageTagMirrorSet", own, "imageTagMirrors", "{source: registry.example/a, mirrors: [old.example/a], mirrorSourcePolicy: NeverContactSource}"), "",
+			[]string{"!registry.example/a: source registry.example/a has mirrorSourcePolicy NeverContactSource in ImageTagMirrorSet " + own + " and AllowContactingSource in ImageTagMirrorSet " + firstName(t, render(t, b, site.Options{})["imageTagMirrorSet.yaml"]) + ": "}},
 		{"masked", digests("x", "{source: registry.example, mirrors: [old.example]}"), "", []string{
 			"registry.example/a: old.example/a (by digest) of the cluster would no longer be asked for it",
 			"registry.example/b: old.example/b (by digest) of the cluster would no longer be asked for it"}},

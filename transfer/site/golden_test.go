@@ -46,11 +46,15 @@ func goldenCases(t testing.TB) []goldenCase {
 	catalogs.Catalogs = []site.Catalog{
 		{
 			Source: reference(t, "registry.example/redhat/redhat-operator-index:v4.18"), Digest: digestOf("filtered"),
-			Repository: catalogs.To + "/redhat/redhat-operator-index", Tag: "v4.18", Packages: []string{"cert-manager", "pipelines"},
+			Repository: catalogs.To + "/redhat/redhat-operator-index", Tag: "v4.18", Configs: "/configs", Packages: []string{"cert-manager", "pipelines"},
 		},
 		{
 			Source: reference(t, "registry.example/org/own_catalog@"+string(digestOf("own"))), Digest: digestOf("own"),
-			Repository: catalogs.To + "/org/own", Tag: "digest-" + digestOf("own").Encoded(), Extract: true, Configs: "/configs",
+			Repository: catalogs.To + "/org/own", Tag: "digest-" + digestOf("own").Encoded(), Extract: true, Configs: "/configs", Unchanged: true,
+		},
+		{
+			Source: reference(t, "registry.example/org/database:v1"), Digest: digestOf("database"),
+			Repository: catalogs.To + "/other/chosen", Tag: "v2", Placed: true, Unchanged: true,
 		},
 	}
 

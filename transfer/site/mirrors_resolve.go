@@ -13,25 +13,24 @@ import (
 // Absent is what something in the bundle names and the bundle does not have.
 type Absent struct {
 	Pullspec string
-	// Why it is not there.
+	// Why it is not there; nothing is needed when it is Blocked.
 	Why string
-	// Blocked says that somebody wanted that.
+	// Blocked says that whoever packed the bundle kept it out.
 	Blocked bool
 }
 
 // finding says that something would not be found under its name.
 func (a Absent) finding() nodeconf.Finding {
-	remedy := "bring it with another bundle, or leave out what needs it"
 	if a.Blocked {
-		remedy = "take it out of --block when the bundle is packed, or leave out what needs it"
+		return nodeconf.Finding{Scope: a.Pullspec, Problem: "it was kept out (--block, blockedImages): what needs it will not run"}
 	}
-	return nodeconf.Finding{Scope: a.Pullspec, Problem: "it would not be found: " + a.Why, Remedy: remedy}
+	return nodeconf.Finding{Scope: a.Pullspec, Problem: "it would not be found: " + a.Why, Remedy: "bring it with another bundle, or leave out what needs it"}
 }
 
 // unresolved finds what nodes would not get by its original name, or would get
 // something else for: by the mirror sets as they are written, read back, and by the
-// rules of nodes. What is attached to images is not looked for by name, and catalogs
-// are named where they are.
+// rules of nodes. What is attached to images is not looked for by name, catalogs are
+// named where they are, and of images of unknown origin README.md has a list.
 func unresolved(b Bundle, clusters []File) ([]nodeconf.Finding, error) {
 	r := resolver{lies: make(map[string]lying), asked: make(map[string]bool)}
 	for _, a := range b.Absent {
@@ -117,7 +116,7 @@ func (r *resolver) resolveAll(b Bundle) error {
 	there := make(map[string]bool)
 	for _, image := range b.Images {
 		there[image.Source.String()] = true
-		if image.Attachment {
+		if image.Attachment || unknownOrigin(image.Source) {
 			continue
 		}
 		if err := r.resolve(image); err != nil {
@@ -180,9 +179,6 @@ func (r *resolver) resolve(image Image) error {
 		here = image.Repository + ":" + image.Tags[0]
 	}
 	instead := "name " + here + " in what uses it"
-	if unknownOrigin(asked) {
-		return fail("where it came from is not known", instead)
-	}
 	for _, place := range r.nodes.Places(asked) {
 		if asked.Digest != "" {
 			if place == image.Repository {

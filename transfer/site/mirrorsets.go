@@ -108,8 +108,12 @@ func (o Options) withPolicy(entries []entry) []entry {
 // none larger than [MaxDocument]; nothing when there are no entries.
 func (k mirrorKind) documents(bundle string, entries []entry) ([]byte, error) {
 	var out []byte
+	all, err := encode(entries)
+	if err != nil {
+		return nil, err
+	}
 	for n := 0; len(entries) != 0; n++ {
-		name := resourceName(bundle, n)
+		name := resourceName(bundle, all, n)
 		frame, err := k.document(name, []entry{})
 		if err != nil {
 			return nil, err
@@ -165,9 +169,12 @@ func encode(value any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// resourceName makes satchel-NAME-N of the bundle's name: a DNS-1123 subdomain.
-// A name that has to be cut gets a hash, so that two such names stay two.
-func resourceName(bundle string, n int) string {
+// resourceName makes satchel-NAME-HASH-N of the bundle's name and of all entries that
+// the resources have together, as text: a DNS-1123 subdomain. The same entries keep
+// their name; others never replace them, since a cluster may still need what an earlier
+// bundle of that name brought. A name that has to be cut gets a hash of its own, so that
+// two such names stay two.
+func resourceName(bundle string, entries []byte, n int) string {
 	letters := strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' {
 			return c
@@ -180,14 +187,19 @@ func resourceName(bundle string, n int) string {
 			labels = append(labels, label)
 		}
 	}
-	name, suffix := "satchel", fmt.Sprintf("-%d", n)
+	name, suffix := "satchel", fmt.Sprintf("-%s-%d", shortHash(entries), n)
 	if len(labels) != 0 {
 		name += "-" + strings.Join(labels, ".")
 	}
 	if len(name)+len(suffix) > maxResourceName {
-		sum := sha256.Sum256([]byte(bundle))
-		suffix = "-" + hex.EncodeToString(sum[:4]) + suffix
+		suffix = "-" + shortHash([]byte(bundle)) + suffix
 		name = strings.TrimRight(name[:maxResourceName-len(suffix)], ".-")
 	}
 	return name + suffix
+}
+
+// shortHash is what tells names apart that people read.
+func shortHash(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:4])
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/blang/semver/v4"
 
 	"satchel/oci"
+	"satchel/transfer/nodeconf"
 )
 
 //go:embed readme.md.tmpl
@@ -41,14 +42,21 @@ type readmeValues struct {
 	Wide bool
 
 	// What is among the files.
-	SignatureFiles                        []string
-	CatalogSources, ClusterCatalogs       []string
-	Catalogs                              []Catalog
+	SignatureFiles                  []string
+	CatalogSources, ClusterCatalogs []string
+	CatalogNames                    []string // of CatalogSources
+	Catalogs                        []Catalog
+	// Databases are catalogs without a ClusterCatalog, Remade those that are not in
+	// mapping.txt.
+	Databases, Remade []string
+	// Unverified says that nobody knows the certificate of the registry yet.
+	Unverified bool
+
 	DigestMirrors, TagMirrors, Policy     bool
 	InstallParts, ClusterMirrors, Both    bool
 	HostMirrors                           bool
 	MappingFile, MirrorSetFile            string
-	ResourceName, KindsOnCluster          string
+	KindsOnCluster                        string
 	Excluded, TagsWithoutMirror           []string
 	UnknownOrigin                         []string
 	Try                                   string
@@ -82,7 +90,6 @@ func readme(b Bundle, o Options, digests, tags []entry, files []File, config *co
 	v := readmeValues{
 		Bundle: oneLine(b.Name), To: b.To, Host: host(b.To),
 		HostMirrors:       len(digests)+len(tags) != 0,
-		ResourceName:      resourceName(b.Name, 0),
 		DigestMirrorsFile: digestMirrorsFile, TagMirrorsFile: tagMirrorsFile, PolicyFile: policyFile,
 		RegistriesFile: registriesFile, OlderFile: olderFile,
 		DigestSourcesFile: digestSourcesFile, ContentSourcesFile: contentSourcesFile,
@@ -104,7 +111,8 @@ func readme(b Bundle, o Options, digests, tags []entry, files []File, config *co
 	v.Wide = o.Scope == ScopeNamespace || o.Scope == ScopeRegistry
 	v.takeReleases(b, o)
 	v.takeLacking(b.Lacking)
-	v.Catalogs = b.Catalogs
+	v.takeCatalogs(b.Catalogs)
+	v.Unverified = o.Unverified && !o.Config.trusts(b.To)
 	v.Config = config.readme(o)
 	for _, image := range b.Images {
 		if image.Attachment {
@@ -164,6 +172,7 @@ func (v *readmeValues) takeFiles(files []File) {
 		default:
 			if strings.HasPrefix(f.Name, catalogSourcePrefix) {
 				v.CatalogSources = append(v.CatalogSources, f.Name)
+				v.CatalogNames = append(v.CatalogNames, strings.TrimSuffix(strings.TrimPrefix(f.Name, catalogSourcePrefix), ".yaml"))
 				about = "operator catalog, for clusters with OLM"
 				break
 			}
@@ -184,6 +193,7 @@ func (v *readmeValues) takeFiles(files []File) {
 	slices.Sort(v.SignatureFiles)
 	slices.Sort(v.CatalogSources)
 	slices.Sort(v.ClusterCatalogs)
+	slices.Sort(v.CatalogNames)
 	v.ClusterMirrors = v.DigestMirrors || v.TagMirrors || v.Policy
 	v.Both = v.Policy && (v.DigestMirrors || v.TagMirrors)
 	switch {
@@ -191,6 +201,19 @@ func (v *readmeValues) takeFiles(files []File) {
 		v.MirrorSetFile = digestMirrorsFile
 	case v.Policy:
 		v.MirrorSetFile = policyFile
+	}
+}
+
+func (v *readmeValues) takeCatalogs(catalogs []Catalog) {
+	v.Catalogs = catalogs
+	for _, c := range catalogs {
+		name := "`" + c.Source.String() + "`"
+		if c.Configs == "" {
+			v.Databases = append(v.Databases, name)
+		}
+		if !c.Unchanged {
+			v.Remade = append(v.Remade, name)
+		}
 	}
 }
 
@@ -262,7 +285,9 @@ func (v *readmeValues) takeReleases(b Bundle, o Options) {
 		if v.MirrorSetFile != "" {
 			e.FromMirror += " --mirror-set-file " + v.MirrorSetFile
 		}
-		e.FromMirror += flags(o.RegistryFlags)
+		if o.Unverified || nodeconf.InScopes(r.Repository, o.Config.Insecure) {
+			e.FromMirror += " --tls-verify=false"
+		}
 		v.Old = v.Old || isOld(r)
 		if r.Architecture != "" {
 			e.Label += " (" + r.Architecture + ")"

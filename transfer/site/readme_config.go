@@ -17,6 +17,9 @@ type readmeConfig struct {
 	// Known says that it is known what the cluster has.
 	Known bool
 
+	// Pulled are sources that the cluster has and that had to be allowed.
+	Pulled string
+
 	ImageConfig                            string // file
 	Fields                                 []string
 	TrustFile, TrustPatchFile, TrustName   string
@@ -30,7 +33,7 @@ type readmeConfig struct {
 
 // readme says what there is, for README.md.
 func (c *configured) readme(o Options) readmeConfig {
-	v := readmeConfig{Known: o.Config.Existing != nil, Fields: c.fields, TagMirrors: o.MirrorSets != ICSP, TrustName: trustName}
+	v := readmeConfig{Known: o.Config.Existing != nil, Fields: c.fields, TagMirrors: o.MirrorSets != ICSP, TrustName: trustName, Pulled: plain(list(c.pulled))}
 	for _, f := range c.findings {
 		if f.Refused {
 			v.Refused = append(v.Refused, plain(f.String()))

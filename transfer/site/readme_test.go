@@ -118,7 +118,7 @@ func TestReadmeCircumstances(t *testing.T) {
 		b.Lacking = append(b.Lacking, "4.12.5-x86_64\n`etcd`")
 	}
 	text := render(t, b, site.Options{
-		NoMedia: true, MediaFlags: []string{"--release-key k.asc"}, RegistryFlags: []string{"--tls-verify=false"},
+		NoMedia: true, MediaFlags: []string{"--release-key k.asc"}, Unverified: true,
 	})["README.md"]
 	inOrder(t, text, []string{"# b at", "INCOMPLETE", "4.12.5-x86_64", "and 3 more", "The images of this bundle", "--tls-verify=false --credentials-requests"})
 	if strings.Contains(text, "MEDIA") || strings.Contains(text, "k.asc") {

@@ -162,3 +162,40 @@ func TestSkopeo(t *testing.T) {
 		}
 	}
 }
+
+// TestInsecureHosts: what is insecure for the cluster is it for hosts, and in commands.
+func TestInsecureHosts(t *testing.T) {
+	b := newBundle("b")
+	addRelease(t, &b, "4.99.1", "amd64", twoRepositories)
+	o := site.Options{AlsoMirror: []string{"second.example"}, Config: site.Config{Insecure: []string{"mirror.example:5000"}}}
+	secure := render(t, b, site.Options{AlsoMirror: o.AlsoMirror})
+	got := render(t, b, o)
+	for _, name := range []string{"registries.conf", "registries-digest-only.conf"} {
+		insecure, mirrors := strings.Count(got[name], "\ninsecure = true\n"), strings.Count(got[name], `location = "mirror.example:5000/`)
+		if insecure == 0 || insecure != mirrors || strings.ReplaceAll(got[name], "insecure = true\n", "") != secure[name] {
+			t.Errorf("%s: %d of %d mirrors are insecure:\n%s", name, insecure, mirrors, got[name])
+		}
+		o.Config.Insecure = []string{"quay.example/dev"}
+		if conf := render(t, b, o)[name]; strings.Count(conf, "location = \"quay.example/dev/release\"\ninsecure = true\n") != 1 || strings.Count(conf, "insecure") != 2 {
+			t.Errorf("%s: sources are not insecure:\n%s", name, conf)
+		}
+		o.Config.Insecure = []string{"mirror.example:5000"}
+	}
+	const command, warning = " --mirror-set-file imageDigestMirrorSet.yaml --tls-verify=false --command", "was not checked"
+	for _, test := range []struct {
+		name             string
+		o                site.Options
+		command, warning bool
+	}{
+		{"secure", site.Options{}, false, false},
+		{"insecure", o, true, false},
+		{"not checked", site.Options{Unverified: true}, true, true},
+		{"not checked, with its authority", site.Options{Unverified: true, Config: site.Config{Trust: []site.Trust{trust(t, "mirror.example:5000")}}}, true, false},
+		{"not checked, insecure for the cluster", site.Options{Unverified: true, Config: site.Config{Existing: existing(t, "kind: Image\napiVersion: config.openshift.io/v1\nspec: {registrySources: {insecureRegistries: ['mirror.example:5000']}}\n")}}, true, false},
+	} {
+		text := render(t, b, test.o)["README.md"]
+		if strings.Contains(text, command) != test.command || strings.Contains(text, warning) != test.warning {
+			t.Errorf("%s: README.md says\n%s", test.name, text)
+		}
+	}
+}

@@ -84,7 +84,7 @@ func TestSplit(t *testing.T) {
 		if size := len("---\n") + len(documents[i]); size > site.MaxDocument {
 			t.Errorf("document %d has %d bytes", i, size)
 		}
-		if want := fmt.Sprintf("satchel-b-%d", i); r.Metadata.Name != want || r.Kind != "ImageDigestMirrorSet" {
+		if want := fmt.Sprintf("%s-%d", strings.TrimSuffix(firstName(t, content), "-0"), i); r.Metadata.Name != want || r.Kind != "ImageDigestMirrorSet" {
 			t.Errorf("document %d is %s %s, want %s", i, r.Kind, r.Metadata.Name, want)
 		}
 		sources += len(r.mirrors())
@@ -103,17 +103,41 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+func firstName(t testing.TB, content string) string {
+	t.Helper()
+	return decode(t, content)[0].Metadata.Name
+}
+
+// TestResourceNamesByEntries: the same entries keep their name, and others do not take it.
+func TestResourceNamesByEntries(t *testing.T) {
+	b := newBundle("b")
+	addImages(t, &b)
+	name := func(o site.Options) string { return firstName(t, render(t, b, o)["imageDigestMirrorSet.yaml"]) }
+	first := name(site.Options{})
+	if name(site.Options{MirrorSets: site.Both}) != first || !regexp.MustCompile(`^satchel-b-[0-9a-f]{8}-0$`).MatchString(first) {
+		t.Errorf("the name is %s, and another beside a policy", first)
+	}
+	if name(site.Options{NeverContactSource: true}) == first {
+		t.Error("another policy has the same name")
+	}
+	b.Images = b.Images[2:]
+	if name(site.Options{}) == first {
+		t.Error("other entries have the same name")
+	}
+}
+
 func TestResourceNames(t *testing.T) {
 	subdomain := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+	hashed := regexp.MustCompile(`-[0-9a-f]{8}-0$`)
 	long := strings.Repeat("x", 300)
 	for name, want := range map[string]string{
-		"ocp-4.99.1-x86_64": "satchel-ocp-4.99.1-x86-64-0", "Über Mut": "satchel-ber-mut-0", "..-.": "satchel-0", "": "satchel-0",
-		"a.-b-.c": "satchel-a.b.c-0", long: "", long + "y": "",
+		"ocp-4.99.1-x86_64": "satchel-ocp-4.99.1-x86-64", "Über Mut": "satchel-ber-mut", "..-.": "satchel", "": "satchel",
+		"a.-b-.c": "satchel-a.b.c", long: "", long + "y": "",
 	} {
 		b := newBundle(name)
 		addImages(t, &b)
-		got := decode(t, render(t, b, site.Options{})["imageDigestMirrorSet.yaml"])[0].Metadata.Name
-		if want != "" && got != want || len(got) > 253 || !subdomain.MatchString(got) {
+		got := firstName(t, render(t, b, site.Options{})["imageDigestMirrorSet.yaml"])
+		if want != "" && hashed.ReplaceAllString(got, "") != want || len(got) > 253 || !subdomain.MatchString(got) {
 			t.Errorf("bundle %q: name %q, want %q", name, got, want)
 		}
 	}

@@ -137,6 +137,7 @@ func render(t testing.TB, b site.Bundle, o site.Options) map[string]string {
 type mirrorList []struct {
 	Source  string
 	Mirrors []string
+	Policy  string `yaml:"mirrorSourcePolicy"`
 }
 
 func (l mirrorList) String() string {

@@ -111,9 +111,11 @@ type Options struct {
 	// NoMedia says that the images came from registry to registry: there is no
 	// bundle to extract from.
 	NoMedia bool
-	// MediaFlags and RegistryFlags are what satchel extract needs to be told in
-	// the commands of README.md, of media and of the registry.
-	MediaFlags, RegistryFlags []string
+	// MediaFlags are what satchel extract needs to be told of media in the commands of
+	// README.md.
+	MediaFlags []string
+	// Unverified says that the registry was asked without a check of its certificate.
+	Unverified bool
 	// Config is what of the cluster's configuration is made beside mirror sets.
 	Config Config
 }
@@ -168,7 +170,7 @@ func render(b Bundle, o Options, config *configured) ([]File, error) {
 			files = append(files, File{name, content})
 		}
 	}
-	lines, err := mapping(b.Images)
+	lines, err := mapping(append(b.Images, unchanged(b.Catalogs)...)) // ordered made b.Images: nobody else has it
 	if err != nil {
 		return nil, err
 	}
@@ -177,8 +179,9 @@ func render(b Bundle, o Options, config *configured) ([]File, error) {
 	if slices.EqualFunc(slices.Concat(wideDigests, wideTags), slices.Concat(digests, tags), sameSource) {
 		o.Scope = ScopeRepository // nothing is wider
 	}
-	add(registriesFile, registriesConf(b.Name, o.NeverContactSource, wideDigests, wideTags))
-	add(olderFile, olderRegistriesConf(b.Name, o.NeverContactSource, digests, tags))
+	hosts := hostConf{bundle: b.Name, blocked: o.NeverContactSource, insecure: o.Config.Insecure}
+	add(registriesFile, hosts.registries(wideDigests, wideTags))
+	add(olderFile, hosts.olderRegistries(digests, tags))
 	clusters, err := clusterFiles(b, o, wideDigests, wideTags)
 	if err != nil {
 		return nil, err
