@@ -218,6 +218,10 @@ func sameImage(a, b Image) bool {
 		slices.Equal(a.Platforms, b.Platforms) && slices.Equal(a.Destinations, b.Destinations)
 }
 
+func sameMissing(a, b Missing) bool {
+	return a.Digest == b.Digest && a.Image == b.Image && a.Part == b.Part && a.Reason == b.Reason && slices.Equal(a.Destinations, b.Destinations)
+}
+
 func sameAttached(a, b Attached) bool {
 	return a.Type == b.Type && a.Subject == b.Subject && a.Content == b.Content && maps.Equal(a.Annotations, b.Annotations)
 }
@@ -226,7 +230,7 @@ func sameAttached(a, b Attached) bool {
 // have a place. Where an image is named, it must be the first that needs the blob.
 func (inv *Inventory) checkMissing(p *Prologue, first map[digest.Digest]int) (map[digest.Digest]bool, error) {
 	planned := p.plan.Missing
-	if len(inv.Missing) < len(planned) || !slices.Equal(inv.Missing[:len(planned)], planned) {
+	if len(inv.Missing) < len(planned) || !slices.EqualFunc(inv.Missing[:len(planned)], planned, sameMissing) {
 		return nil, fmt.Errorf("inventory does not state what plan %s lacks", p.planID)
 	}
 	lacks := make(map[digest.Digest]bool)

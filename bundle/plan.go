@@ -219,10 +219,14 @@ type HeldImage struct {
 
 // Missing is something that a bundle should hold and does not.
 type Missing struct {
+	// Destinations and Part are those of an image that is missing as a whole, as
+	// in [Image].
+	Destinations []string `json:"destinations,omitempty"`
 	// Digest is empty when not even that is known.
 	Digest digest.Digest `json:"digest,omitempty"`
 	// Image is the reference of an image that needs it.
 	Image string `json:"image,omitempty"`
+	Part  string `json:"part,omitempty"`
 	// Reason is for people: printable ASCII, at most [MaxReason] bytes.
 	Reason string `json:"reason"`
 }

@@ -180,6 +180,15 @@ func (m Missing) check() error {
 			return fmt.Errorf("missing: %w", err)
 		}
 	}
+	if m.Digest != "" && (m.Part != "" || len(m.Destinations) > 0) {
+		return fmt.Errorf("missing %s: part and destinations are those of images", m.Digest)
+	}
+	if err := checkPart(m.Part); err != nil {
+		return fmt.Errorf("missing %s: %w", m.Image, err)
+	}
+	if err := CheckDestinations(m.Destinations); err != nil {
+		return fmt.Errorf("missing %s: %w", m.Image, err)
+	}
 	if m.Reason != CleanReason(m.Reason) || m.Reason == "" {
 		return fmt.Errorf("missing %s%s: the reason is not 1 to %d bytes of printable ASCII", m.Digest, m.Image, MaxReason)
 	}

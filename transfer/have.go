@@ -191,7 +191,7 @@ func (h *Have) readInventory(data []byte) error {
 	for _, m := range inv.Missing {
 		if m.Digest == "" && !named[m.Image] {
 			named[m.Image] = true
-			h.holes = append(h.holes, hole{reference: m.Image})
+			h.holes = append(h.holes, hole{reference: m.Image, part: m.Part, destinations: m.Destinations})
 		}
 	}
 	h.manifests = make(map[digest.Digest]bool, len(inv.Manifests))

@@ -38,7 +38,9 @@ func (m *merger) merge(kept []*image) (bundle.Selection, error) {
 	m.attach()
 	for _, img := range kept {
 		if img.gone != nil {
-			m.selection.Missing = append(m.selection.Missing, bundle.Missing{Image: img.wanted.Name.String(), Reason: img.reason(img.gone)})
+			m.selection.Missing = append(m.selection.Missing, bundle.Missing{
+				Image: img.wanted.Name.String(), Part: img.wanted.Part, Destinations: img.wanted.Destinations, Reason: img.reason(img.gone),
+			})
 			continue
 		}
 		m.addImage(img)

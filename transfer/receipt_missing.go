@@ -21,13 +21,6 @@ type MissingImage struct {
 
 // missingImages returns the images that the plan has not at all, each once.
 func missingImages(plan *bundle.Plan, names Names) []MissingImage {
-	parts := make(map[string]string)
-	releases, _ := Releases(plan) // what is wrong with them was said before anything was pushed
-	for _, r := range releases {
-		for _, c := range r.Payload.Components {
-			parts[c.Image.String()] = bundle.PartComponent
-		}
-	}
 	there := make(map[string]bool, len(plan.Images))
 	for _, image := range plan.Images {
 		there[image.Reference] = true
@@ -40,7 +33,7 @@ func missingImages(plan *bundle.Plan, names Names) []MissingImage {
 			continue
 		}
 		there[m.Image] = true
-		image := bundle.Image{Reference: m.Image, Part: parts[m.Image]}
+		image := bundle.Image{Reference: m.Image, Part: m.Part, Destinations: m.Destinations}
 		if ref, err := oci.SplitReference(m.Image); err == nil {
 			image.Root.Digest = ref.Digest
 		}

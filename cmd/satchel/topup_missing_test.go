@@ -89,3 +89,27 @@ func TestTopUpOfCatalogMissing(t *testing.T) {
 		})
 	}
 }
+
+// TestTopUpByInventoryOfRelease has an inventory whose release lacks a component:
+// like its receipt, it is no matter for a top-up.
+func TestTopUpByInventoryOfRelease(t *testing.T) {
+	upstream := startRegistry(t, fixtures.Options{})
+	source := newReleaseSource(t, upstream.Host())
+	r := source.release(fixtures.ReleaseSpec{Version: "4.12.0", Components: []string{"cli", "etcd"}})
+	component := r.Images[0]
+	if err := upstream.Add(r.Images[1:]...); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	status, _, stderr := satchel(t, source.command("pack", "-o", dir, "--skip-missing", "--release", r.Reference())...)
+	if status != exitMissing {
+		t.Fatalf("status %d, %s", status, stderr)
+	}
+	if err := upstream.Add(component); err != nil {
+		t.Fatal(err)
+	}
+	status, _, stderr = satchel(t, source.command("pack", "-o", t.TempDir(), "--top-up", filepath.Join(dir, "inventory.json"))...)
+	if status != exitFailed || !strings.Contains(stderr, "it is part of a release") {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+}
