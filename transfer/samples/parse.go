@@ -1,16 +1,13 @@
 package samples
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"satchel/transfer/exported"
 )
 
 // MaxConfigMap bounds an exported ConfigMap in bytes. A cluster keeps none that is
@@ -29,38 +26,18 @@ var (
 
 const maxStreamName = 253
 
-// configMap is what oc get -o yaml or -o json writes, or a list of such.
-type configMap struct {
-	Kind     string `yaml:"kind"`
-	Metadata struct {
-		Name string `yaml:"name"`
-	} `yaml:"metadata"`
-	Data map[string]string `yaml:"data"`
-	List []configMap       `yaml:"items"`
-}
-
 // Parse reads the ConfigMap out of what oc get configmap -o yaml or -o json writes:
 // alone, among several documents, or in a list. Other resources are passed over; a
 // file without it, with two, or with a key or an image that is none is an error.
 func Parse(data []byte) (*Samples, error) {
-	if len(data) > MaxConfigMap {
-		return nil, fmt.Errorf("%d bytes are more than %d", len(data), MaxConfigMap)
+	resources, err := exported.Resources(data, MaxConfigMap)
+	if err != nil {
+		return nil, err
 	}
-	var found []configMap
-	documents := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var doc configMap
-		err := documents.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, one := range append(doc.List, doc) {
-			if one.Kind == "ConfigMap" && one.Metadata.Name == ConfigMap {
-				found = append(found, one)
-			}
+	var found []exported.Resource
+	for _, r := range resources {
+		if r.Kind == "ConfigMap" && r.Name == ConfigMap {
+			found = append(found, r)
 		}
 	}
 	switch {
@@ -68,10 +45,17 @@ func Parse(data []byte) (*Samples, error) {
 		return nil, fmt.Errorf("no ConfigMap %s is in it: oc get configmap %[1]s -n openshift-cluster-samples-operator -o yaml writes it", ConfigMap)
 	case len(found) > 1:
 		return nil, fmt.Errorf("%d ConfigMaps %s are in it", len(found), ConfigMap)
-	case len(found[0].Data) == 0:
+	}
+	var content struct {
+		Data map[string]string `yaml:"data"`
+	}
+	if err := found[0].Decode(&content); err != nil {
+		return nil, err
+	}
+	if len(content.Data) == 0 {
 		return nil, fmt.Errorf("ConfigMap %s has no data", ConfigMap)
 	}
-	return fromData(found[0].Data)
+	return fromData(content.Data)
 }
 
 func fromData(data map[string]string) (*Samples, error) {

@@ -102,7 +102,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a stream that is none", with("  Ruby_1: quay.io/o/r:1\n"), `key "Ruby_1"`},
 		{"no image", with("  ruby_1: \"quay.io/O/R; rm:1\"\n"), `ruby_1: pullspec "quay.io/O/R; rm:1"`},
 		{"empty image", with("  ruby_1: \"\"\n"), `ruby_1: pullspec ""`},
-		{"data that is no map", "kind: ConfigMap\nmetadata: {name: imagestreamtag-to-image}\ndata: [a]\n", "cannot unmarshal"},
+		{"data that is no map", "kind: ConfigMap\nmetadata: {name: imagestreamtag-to-image}\ndata: [a]\n", "it is not what oc get"},
 		{"not YAML", "\t{", "yaml"},
 		{"too large", strings.Repeat("#", samples.MaxConfigMap+1), "more than"},
 		{"a bomb", bomb + "kind: ConfigMap\ndata: *j\n", ""},
