@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"satchel/bundle"
@@ -94,6 +95,17 @@ func (f *siteFlags) write(out *output, plan *bundle.Plan, c circumstances) ([]st
 	if err := os.MkdirAll(f.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("resources: %w", err)
 	}
+	// README.md says what the others are for, and whose they are: it comes when they are
+	// there.
+	slices.SortStableFunc(files, func(x, y site.File) int {
+		if (x.Name == "README.md") == (y.Name == "README.md") {
+			return 0
+		}
+		if x.Name == "README.md" {
+			return 1
+		}
+		return -1
+	})
 	var names []string
 	for _, file := range files {
 		if err := writeResult(filepath.Join(f.dir, file.Name), file.Content); err != nil {

@@ -1,14 +1,11 @@
 package nodeconf
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"satchel/transfer/exported"
 )
 
 // MaxExport bounds a file of exported resources in bytes.
@@ -26,28 +23,17 @@ const (
 // [ErrNoneInIt]. Names are not checked; see [Cluster.Check].
 func ParseExport(data []byte) (Cluster, error) {
 	var c Cluster
-	if len(data) > MaxExport {
-		return c, fmt.Errorf("%d bytes are more than %d", len(data), MaxExport)
-	}
 	found := false
-	documents := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var doc resource
-		err := documents.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	resources, err := exported.Resources(data, MaxExport)
+	if err != nil {
+		return Cluster{}, err
+	}
+	for _, r := range resources {
+		counts, err := c.add(r)
 		if err != nil {
-			return Cluster{}, notExported(err)
+			return Cluster{}, err
 		}
-		found = found || strings.HasSuffix(doc.Kind, "List") && len(doc.List) == 0 // what oc writes when there are none
-		for _, one := range append(doc.List, doc) {
-			counts, err := one.addTo(&c)
-			if err != nil {
-				return Cluster{}, err
-			}
-			found = found || counts
-		}
+		found = found || counts || strings.HasSuffix(r.Kind, "List") // what oc writes when there are none
 	}
 	if err := c.checkSize(); err != nil {
 		return Cluster{}, err
@@ -76,55 +62,31 @@ func (c Cluster) checkSize() error {
 // ErrNoneInIt says that a file has nothing of what it should tell.
 var ErrNoneInIt = fmt.Errorf("no %s, %s, %s or image configuration (config.openshift.io/v1) is in it", digestMirrorSet, tagMirrorSet, contentSourcePolicy)
 
-// errNotExported says that a file is something else than what it should be.
-var errNotExported = errors.New("it is not what oc get -o yaml or -o json writes of resources")
-
-// notExported says of an error of the decoder where it is, without the names that things
-// have in here.
-func notExported(err error) error {
-	var mismatch *yaml.TypeError
-	if !errors.As(err, &mismatch) || len(mismatch.Errors) == 0 {
-		return fmt.Errorf("%w: %v", errNotExported, err)
-	}
-	if line, _, ok := strings.Cut(mismatch.Errors[0], ":"); ok { // line 7: cannot unmarshal …
-		return fmt.Errorf("%s: %w", line, errNotExported)
-	}
-	return errNotExported
-}
-
-type resource struct {
-	List       []resource `yaml:"items"`
-	APIVersion string     `yaml:"apiVersion"`
-	Kind       string     `yaml:"kind"`
-	Metadata   struct {
-		Name string `yaml:"name"`
-	} `yaml:"metadata"`
-	Spec yaml.Node `yaml:"spec"`
-}
-
 type exportedEntry struct {
 	Source  string       `yaml:"source"`
 	Mirrors []string     `yaml:"mirrors"`
 	Policy  SourcePolicy `yaml:"mirrorSourcePolicy"`
 }
 
-// addTo says whether the resource is of a kind that counts.
-func (r resource) addTo(c *Cluster) (bool, error) {
-	var spec struct {
-		Digests  []exportedEntry `yaml:"imageDigestMirrors"`
-		Tags     []exportedEntry `yaml:"imageTagMirrors"`
-		Policies []exportedEntry `yaml:"repositoryDigestMirrors"`
-		Sources  struct {
-			Insecure []string `yaml:"insecureRegistries"`
-			Blocked  []string `yaml:"blockedRegistries"`
-			Allowed  []string `yaml:"allowedRegistries"`
-			Search   []string `yaml:"containerRuntimeSearchRegistries"`
-		} `yaml:"registrySources"`
-		Import    []ImportRegistry `yaml:"allowedRegistriesForImport"`
-		TrustedCA struct {
-			Name string `yaml:"name"`
-		} `yaml:"additionalTrustedCA"`
-	}
+// exportedSpec has what counts of the specs of all kinds.
+type exportedSpec struct {
+	Digests  []exportedEntry `yaml:"imageDigestMirrors"`
+	Tags     []exportedEntry `yaml:"imageTagMirrors"`
+	Policies []exportedEntry `yaml:"repositoryDigestMirrors"`
+	Sources  struct {
+		Insecure []string `yaml:"insecureRegistries"`
+		Blocked  []string `yaml:"blockedRegistries"`
+		Allowed  []string `yaml:"allowedRegistries"`
+		Search   []string `yaml:"containerRuntimeSearchRegistries"`
+	} `yaml:"registrySources"`
+	Import    []ImportRegistry `yaml:"allowedRegistriesForImport"`
+	TrustedCA struct {
+		Name string `yaml:"name"`
+	} `yaml:"additionalTrustedCA"`
+}
+
+// add adds a resource, and says whether it is of a kind that counts.
+func (c *Cluster) add(r exported.Resource) (bool, error) {
 	switch r.Kind {
 	case digestMirrorSet, tagMirrorSet, contentSourcePolicy:
 	case "Image":
@@ -134,16 +96,20 @@ func (r resource) addTo(c *Cluster) (bool, error) {
 	default:
 		return false, nil
 	}
-	if err := r.Spec.Decode(&spec); err != nil && !r.Spec.IsZero() {
-		return false, fmt.Errorf("%s %.80q: %w", r.Kind, r.Metadata.Name, notExported(err))
+	var content struct {
+		Spec exportedSpec `yaml:"spec"`
 	}
+	if err := r.Decode(&content); err != nil {
+		return false, err
+	}
+	spec := &content.Spec
 	switch r.Kind {
 	case digestMirrorSet:
-		c.IDMS = r.entries(c.IDMS, spec.Digests)
+		c.IDMS = withEntries(c.IDMS, r.Name, spec.Digests)
 	case tagMirrorSet:
-		c.ITMS = r.entries(c.ITMS, spec.Tags)
+		c.ITMS = withEntries(c.ITMS, r.Name, spec.Tags)
 	case contentSourcePolicy:
-		c.ICSP = r.entries(c.ICSP, spec.Policies)
+		c.ICSP = withEntries(c.ICSP, r.Name, spec.Policies)
 	default:
 		c.Insecure, c.Blocked = append(c.Insecure, spec.Sources.Insecure...), append(c.Blocked, spec.Sources.Blocked...)
 		c.Allowed, c.Search = append(c.Allowed, spec.Sources.Allowed...), append(c.Search, spec.Sources.Search...)
@@ -152,9 +118,10 @@ func (r resource) addTo(c *Cluster) (bool, error) {
 	return true, nil
 }
 
-func (r resource) entries(to []Entry, from []exportedEntry) []Entry {
+// withEntries adds the entries of a resource.
+func withEntries(to []Entry, name string, from []exportedEntry) []Entry {
 	for _, e := range from {
-		to = append(to, Entry{Source: e.Source, Mirrors: e.Mirrors, Policy: e.Policy, Name: r.Metadata.Name})
+		to = append(to, Entry{Source: e.Source, Mirrors: e.Mirrors, Policy: e.Policy, Name: name})
 	}
 	return to
 }

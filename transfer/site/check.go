@@ -3,6 +3,7 @@ package site
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 
@@ -58,7 +59,7 @@ func checkCatalog(c Catalog) error {
 	if err := checkImage(Image{Source: c.Source, Digest: c.Digest, Repository: c.Repository, Tags: []string{c.Tag}}); err != nil {
 		return err
 	}
-	if c.Extract && !validConfigs.MatchString(c.Configs) {
+	if c.Extract && (!validConfigs.MatchString(c.Configs) || path.Clean(c.Configs) != c.Configs) {
 		return fmt.Errorf("directory %.80q of the catalog", c.Configs)
 	}
 	for _, name := range c.Packages {

@@ -1,16 +1,13 @@
 package site
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"satchel/oci"
+	"satchel/transfer/exported"
 )
 
 // MaxMirrorSets bounds a file of mirror sets in bytes.
@@ -33,28 +30,24 @@ type Redirect struct {
 // documents, or of lists as oc get -o yaml writes them, in their order. Documents
 // of other kinds are passed over; a file without any of these is an error.
 func ParseMirrorSets(data []byte) (Redirects, error) {
-	if len(data) > MaxMirrorSets {
-		return nil, fmt.Errorf("%d bytes are more than %d", len(data), MaxMirrorSets)
+	resources, err := exported.Resources(data, MaxMirrorSets)
+	if err != nil {
+		return nil, err
 	}
 	var all Redirects
 	found := false
-	documents := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var doc mirrorSetDocument
-		err := documents.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			break
+	for _, r := range resources {
+		switch r.Kind {
+		case "ImageDigestMirrorSet", "ImageTagMirrorSet", "ImageContentSourcePolicy":
+		default:
+			continue
 		}
-		if err != nil {
+		found = true
+		var content mirrorSetContent
+		if err := r.Decode(&content); err != nil {
 			return nil, err
 		}
-		for _, one := range append(doc.Items, doc) {
-			switch one.Kind {
-			case "ImageDigestMirrorSet", "ImageTagMirrorSet", "ImageContentSourcePolicy":
-				found = true
-				all = slices.Concat(all, one.Spec.Digests, one.Spec.Tags, one.Spec.Policies)
-			}
-		}
+		all = slices.Concat(all, content.Spec.Digests, content.Spec.Tags, content.Spec.Policies)
 	}
 	if !found {
 		return nil, errors.New("no ImageDigestMirrorSet, ImageTagMirrorSet or ImageContentSourcePolicy is in it")
@@ -67,14 +60,12 @@ func ParseMirrorSets(data []byte) (Redirects, error) {
 	return all, nil
 }
 
-type mirrorSetDocument struct {
-	Kind string `yaml:"kind"`
+type mirrorSetContent struct {
 	Spec struct {
 		Digests  Redirects `yaml:"imageDigestMirrors"`
 		Tags     Redirects `yaml:"imageTagMirrors"`
 		Policies Redirects `yaml:"repositoryDigestMirrors"`
 	} `yaml:"spec"`
-	Items []mirrorSetDocument `yaml:"items"`
 }
 
 // Repositories returns where a repository is mirrored, in order and without
