@@ -93,7 +93,7 @@ func (u *unpacker) makeVisible(ctx context.Context, r *replay) error {
 	r.replaced = replaced
 	u.mu.Unlock()
 	if replaced != "" {
-		tell(u.options.Progress, Event{Kind: ImageReplaced, Image: r.image.Reference, Destination: r.to.String(), Digest: replaced})
+		tell(u.options.Progress, Event{Kind: ImageReplaced, Image: r.image.Reference, Destination: r.to.String(), Part: r.image.Part, Digest: replaced})
 	}
 	tell(u.options.Progress, Event{Kind: ImageComplete, Image: r.image.Reference, Destination: r.to.String(), Digest: root.Digest})
 	return nil

@@ -80,9 +80,10 @@ type Event struct {
 	Bytes int64
 	// Volume is a volume's name, Where the medium on which it lies.
 	Volume, Where string
-	// Image is an image's reference, Destination where it went.
-	Image, Destination string
-	Digest             digest.Digest
+	// Image is an image's reference, Destination where it went; Part is what it is,
+	// as [bundle.Image.Part] says it, for ImageReplaced.
+	Image, Destination, Part string
+	Digest                   digest.Digest
 	// Err says what is wrong, for VolumeDamaged, BlobRefetched and BlobLeftOut.
 	Err error
 }

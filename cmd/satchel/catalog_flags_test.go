@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"satchel/fixtures"
 )
 
 // TestCatalogSays looks at what people are told of selections.
@@ -28,5 +30,29 @@ func TestCatalogSays(t *testing.T) {
 		if status != test.status || !strings.Contains(stderr, test.says) {
 			t.Errorf("%s: status %d, %s", test.what, status, stderr)
 		}
+	}
+}
+
+// TestCatalogReplaced brings one selection of a catalog after another: the second
+// takes the tag, which is said, and the mirrors of both have names of their own.
+func TestCatalogReplaced(t *testing.T) {
+	c := newConfigured(t)
+	site := startRegistry(t, fixtures.Options{})
+	mirrors := make(map[string]bool)
+	for i, operator := range []string{"alpha", "gamma"} {
+		dir, resources := t.TempDir(), t.TempDir()
+		mustSatchel(t, c.source.command("pack", "-o", dir, "--catalog", c.catalog.Reference()+"="+operator)...)
+		status, _, stderr := satchel(t, "unpack", "--tls-verify=false", dir, "--to", site.Host()+"/m", "--resources", resources)
+		if status != 0 || strings.Contains(stderr, "operators that only that catalog had are gone") != (i == 1) {
+			t.Errorf("%s: status %d, %s", operator, status, stderr)
+		}
+		for line := range strings.Lines(readDir(t, resources)["imageDigestMirrorSet.yaml"]) {
+			if name, ok := strings.CutPrefix(line, "  name: "); ok {
+				mirrors[name] = true
+			}
+		}
+	}
+	if len(mirrors) != 2 {
+		t.Errorf("mirror sets %v", mirrors)
 	}
 }

@@ -113,6 +113,9 @@ func unpackProgress(out *output) func(transfer.Event) {
 			out.message("%s is there", e.Destination)
 		case transfer.ImageReplaced:
 			out.message("%s named %s before, and is replaced", e.Destination, e.Digest)
+			if e.Part == bundle.PartCatalog {
+				out.message("warning: operators that only that catalog had are gone from %s: pack all that the site needs together, or give each catalog a targetTag of its own", e.Destination)
+			}
 		}
 	}
 }
