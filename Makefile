@@ -27,7 +27,7 @@ CONCURRENT := ./fixtures ./oci ./oci/layers ./oci/layout ./oci/registry ./oci/re
 race: ## run the tests of what is concurrent with the race detector
 	CGO_ENABLED=1 $(GO) test -race -short $(CONCURRENT)
 	CGO_ENABLED=1 $(GO) test -race -short -run 'TestRoundTrip|TestWrite|TestReframe|TestPartial$$|TestStandingLarge' ./bundle
-	CGO_ENABLED=1 $(GO) test -race -short -run 'TestScripts|TestInterrupt|TestUnpackSpan|TestSticks|TestTwoPacks' ./cmd/satchel
+	CGO_ENABLED=1 $(GO) test -race -short -run 'TestScripts/(journey|continue|partial|unpack)$$|TestInterrupt|TestUnpackSpan|TestTwoPacks' ./cmd/satchel
 
 # make test tries a sample of this.
 faults: ## let everything go wrong that can, at every place

@@ -323,7 +323,9 @@ func TestCopyInterrupted(t *testing.T) {
 			t.Errorf("after %d blobs: %+v, %v", n, receipt, err)
 		}
 		for i, image := range j.images {
-			if isWhole(t, site, image) != (receipt.Images[i].State == transfer.ImagePushed) {
+			// The other way round is no lie: an interruption can come between the push of
+			// a manifest and the answer to it.
+			if receipt.Images[i].State == transfer.ImagePushed && !isWhole(t, site, image) {
 				t.Errorf("after %d blobs: %s is %s", n, image.Reference(), receipt.Images[i].State)
 			}
 		}

@@ -44,7 +44,9 @@ func packCommand() command {
 			"without docker:// before it; or one in an OCI image layout, oci:DIR:NAME, with\n" +
 			"=REPOSITORY:TAG behind it unless NAME is a full reference. All platforms are packed\n" +
 			"unless --platform chooses. --release REF takes an OpenShift release with all of its\n" +
-			"components and its signatures; --release-channel finds releases in an update graph.\n\n" +
+			"components and its signatures; --release-channel finds releases in an update graph.\n" +
+			"--catalog REF=PKG:CHANNEL:MIN..MAX selects from an operator catalog, with all images\n" +
+			"of what is selected; --config FILE takes oc-mirror's ImageSetConfiguration.\n\n" +
 			"The same command again goes on where an interrupted one stopped: what is whole on the\n" +
 			"media is kept, and tags are not resolved again. With --plan no REF is named, only\n" +
 			"oci:DIR for the local sources that the plan needs.",
