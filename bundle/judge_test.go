@@ -10,18 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"satchel/fixtures"
 )
 
 // needTools skips a test by the name of a program that is not here.
 func needTools(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if _, err := exec.LookPath(name); err != nil {
-			if os.Getenv("SATCHEL_REQUIRE_ALL") != "" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
+		fixtures.Program(t, name)
 	}
 }
 
@@ -29,7 +26,7 @@ func needTools(t testing.TB, names ...string) {
 // found anything.
 func judge(t testing.TB, dir string) (found bool, output string) {
 	if testing.Short() {
-		t.Skip("the judge is a program of its own")
+		t.Skip("-short: the judge is a program of its own")
 	}
 	t.Helper()
 	needTools(t, "bash", "zstd", "tar", "jq", "openssl", "sha256sum", "base64", "od", "cmp", "dd")

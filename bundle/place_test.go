@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"satchel/bundle"
+	"satchel/fixtures"
 	"satchel/oci"
 )
 
@@ -27,12 +27,7 @@ const realBlobs = "../../shared/data/releases/real-blob-sizes/run00.blobs.tsv"
 func realSizes(t testing.TB) []int64 {
 	t.Helper()
 	file, err := os.Open(realBlobs)
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fixtures.CheckShared(t, err)
 	defer file.Close()
 	var sizes []int64
 	for lines := bufio.NewScanner(file); lines.Scan(); {

@@ -269,7 +269,7 @@ func FuzzReader(f *testing.F) {
 		want := describe(sent)
 		want.Size += int64(delta)
 		if oci.CheckDescriptor(want) != nil || len(sent) > 4096 {
-			t.Skip()
+			return
 		}
 		r := gate(t, &cutting{content: sent, cuts: cuts}, want)
 		var got []byte

@@ -47,7 +47,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(matrix.name, func(t *testing.T) {
 			if testing.Short() && matrix.name != "pack: two media" && matrix.name != "pack: the source, going on without" && matrix.name != "unpack: the target, tried again" {
-				t.Skip("one thing after the other")
+				t.Skip("-short: nothing concurrent is in it")
 			}
 			f.begin(matrix.name)
 			matrix.run(t, f)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"sync"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -20,8 +19,9 @@ type net struct {
 	ranged   func(host string) bool
 	// wrap may replace the reader of the n-th open, counted from 1, or fail it.
 	wrap func(ctx context.Context, n int, r io.Reader) (io.Reader, error)
-	// closing is how long closing a reader takes.
-	closing time.Duration
+	// closing, unless it is nil, is told of each reader that is being closed, and
+	// closes what it gets when the reader may be.
+	closing chan chan struct{}
 
 	mu      sync.Mutex
 	opens   int
@@ -93,7 +93,11 @@ func (c *counted) Read(p []byte) (int, error) {
 }
 
 func (c *counted) Close() error {
-	time.Sleep(c.net.closing) // of a synctest bubble, so nobody waits
+	if c.net.closing != nil {
+		may := make(chan struct{})
+		c.net.closing <- may
+		<-may
+	}
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
 	c.net.now--

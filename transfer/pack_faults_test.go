@@ -159,7 +159,7 @@ func checkFinal(t testing.TB, what string, dir *memoryDir, want map[string]strin
 // the failure is told.
 func TestPackFailsAtAnyPoint(t *testing.T) {
 	if testing.Short() {
-		t.Skip("long, and nothing new to the race detector")
+		t.Skip("-short: long, and nothing new to the race detector")
 	}
 	o := newOrigin(packed()...)
 	prologue := plan(t, o.sources(), "source.example", smallVolume, transfer.SelectOptions{}, packed()...)

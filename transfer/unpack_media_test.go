@@ -132,7 +132,7 @@ func TestUnpackMediaInAnyOrder(t *testing.T) {
 // no wrong blob was even sent to its end.
 func TestUnpackDamagedVolume(t *testing.T) {
 	if testing.Short() {
-		t.Skip("long, and nothing new to the race detector")
+		t.Skip("-short: long, and nothing new to the race detector")
 	}
 	images := separate()
 	whole := makeBundle(t, smallVolume, transfer.SelectOptions{}, images...)

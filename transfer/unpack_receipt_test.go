@@ -179,7 +179,7 @@ func (everything) Resolve(_ context.Context, ref oci.Reference) (oci.Descriptor,
 // those of a release.
 func TestReceiptSize(t *testing.T) {
 	if testing.Short() {
-		t.Skip("long, and nothing new to the race detector")
+		t.Skip("-short: long, and nothing new to the race detector")
 	}
 	const images = 1000
 	s := bundle.Selection{Name: "test", Contents: make(map[digest.Digest][]byte)}

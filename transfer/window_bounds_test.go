@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -118,7 +117,14 @@ func TestWindowJobsOfStreams(t *testing.T) {
 	for _, jobs := range []int{1, 3} {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNet(false)
-			n.closing = time.Hour // of the bubble: all else goes on before it ends
+			n.closing = make(chan chan struct{})
+			defer close(n.closing)
+			go func() {
+				for may := range n.closing {
+					synctest.Wait() // all else goes on before
+					close(may)
+				}
+			}()
 			n.add("a.example/x", 2*segment+1, 10, 3*segment, segment+1, 2*segment, 10)
 			w := transfer.NewWindow(t.Context(), n.open, n.blobs, int64(2*jobs*segment), jobs)
 			defer w.Close()

@@ -26,7 +26,7 @@ var small = sizes{volume: 2 << 20, buffer: 1 << 20, large: 3 << 20, huge: 4 << 2
 func testPrograms(t *testing.T) programs {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("builds and runs satchel and real registries")
+		t.Skip("-short: builds and runs satchel and real registries")
 	}
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
@@ -45,12 +45,12 @@ func testPrograms(t *testing.T) programs {
 	if _, err := os.Stat(built.registry); err == nil {
 		return built
 	}
-	if !requireAll() {
+	if !fixtures.RequireAll() {
 		t.Setenv("GOPROXY", "off")
 	}
 	built.registry = filepath.Join(dir, "registry")
 	if err := fixtures.BuildRegistry(t.Context(), built.registry); err != nil {
-		skip(t, err)
+		fixtures.Lacking(t, "a program of the demo", err)
 	}
 	return built
 }
@@ -69,17 +69,6 @@ func dependOnSource(t *testing.T, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func requireAll() bool { return os.Getenv("SATCHEL_REQUIRE_ALL") != "" }
-
-// skip skips a test for want of a program, unless none may be wanting.
-func skip(t *testing.T, err error) {
-	t.Helper()
-	if requireAll() {
-		t.Fatal(err)
-	}
-	t.Skip(err)
 }
 
 // temporary makes the directory below which the story plays. Nothing may be
@@ -208,7 +197,7 @@ func testStoryCutShort(t *testing.T, built programs) {
 func testActs(t *testing.T, built programs) {
 	idle, err := exec.LookPath("true")
 	if err != nil {
-		skip(t, err)
+		fixtures.Lacking(t, "a program of the demo", err)
 	}
 	j := &journey{pen: &pen{w: io.Discard}, programs: built, sizes: small, dir: t.TempDir()}
 	t.Cleanup(j.stop)

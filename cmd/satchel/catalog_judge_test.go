@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -87,12 +85,7 @@ func TestRealCatalogsJudged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			from := filepath.Join(data, filepath.FromSlash(name))
 			info, err := os.Stat(from)
-			if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-				t.Skip(err)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			fixtures.CheckShared(t, err)
 			dir := from
 			if !info.IsDir() {
 				content, err := os.ReadFile(from)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"satchel/fixtures"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +26,7 @@ func terminal(t testing.TB) (keys, stdin *os.File) {
 	t.Helper()
 	keys, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skipf("no pseudo-terminal: %v", err)
+		fixtures.Lacking(t, "a pseudo-terminal", err)
 	}
 	if err := unix.IoctlSetPointerInt(int(keys.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
@@ -75,7 +77,7 @@ func needRoot(t testing.TB) {
 	t.Helper()
 	path := t.TempDir()
 	if err := unix.Mount("stick", path, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("this machine does not let the test mount: %v", err)
+		fixtures.Lacking(t, "the right to mount", err)
 	}
 	unmount(t, path)
 }

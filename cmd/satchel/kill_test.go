@@ -101,10 +101,10 @@ func readDir(t testing.TB, dir string) map[string]string {
 // at every request.
 func TestKill(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there are no signals")
+		t.Skip("needs signals, which Windows has not")
 	}
 	if testing.Short() {
-		t.Skip("it runs and kills the real program, many times")
+		t.Skip("-short: runs and kills the real program, many times")
 	}
 	satchel := binary(t)
 	t.Run("pack", func(t *testing.T) { killPack(t, satchel) })

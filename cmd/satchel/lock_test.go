@@ -14,7 +14,7 @@ import (
 // waits for a blob: the second is refused and the first is not harmed.
 func TestTwoPacks(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("directories cannot be locked on Windows")
+		t.Skip("needs locks of directories, which Windows has not")
 	}
 	images := fixtures.Small(3)
 	source := startRegistry(t, fixtures.Options{}, images...)

@@ -19,14 +19,7 @@ import (
 // tests must run, it fails.
 func need(t testing.TB, name string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("SATCHEL_REQUIRE_ALL") != "" {
-			t.Fatalf("%s is needed: %v", name, err)
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return path
+	return fixtures.Program(t, name)
 }
 
 // execute runs a program and returns its standard output.

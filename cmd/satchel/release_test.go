@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -57,12 +56,7 @@ func realNames(t *testing.T) []string {
 	t.Helper()
 	const name = "../../../shared/data/releases/4.12.0-x86_64/image-references"
 	data, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skipf("%s is not here", name)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fixtures.CheckShared(t, err)
 	var stream struct {
 		Spec struct{ Tags []struct{ Name string } }
 	}
@@ -106,7 +100,7 @@ func realSized(t *testing.T, source *releaseSource) fixtures.Release {
 // real 4.12.0 into real registries, under both namings, and copies it.
 func TestRealSizedRelease(t *testing.T) {
 	if raceDetector {
-		t.Skip("it is a matter of size, and takes minutes under the race detector; smaller releases run with it")
+		t.Skip("needs a program without the race detector: with it this takes minutes, and smaller releases run with it")
 	}
 	v3 := distribution(t)
 	// The referrers API of fixtures reads all manifests for each question.

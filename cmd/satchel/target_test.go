@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,10 +17,7 @@ import (
 func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		if os.Getenv("SATCHEL_REQUIRE_ALL") != "" {
-			t.Fatal("mounting a tmpfs needs root on Linux")
-		}
-		t.Skip("mounting a tmpfs needs root on Linux")
+		fixtures.Lacking(t, "root on Linux, to mount a tmpfs", errors.ErrUnsupported)
 	}
 	dir := t.TempDir()
 	execute(t, "", need(t, "mount"), "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir)

@@ -3,7 +3,6 @@ package catalog_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"satchel/fixtures"
 	"satchel/oci/catalog"
 )
 
@@ -47,12 +47,7 @@ func realFiles(t testing.TB, name string) fstest.MapFS {
 		files[filepath.Base(path)] = &fstest.MapFile{Data: content}
 		return nil
 	})
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fixtures.CheckShared(t, err)
 	return files
 }
 

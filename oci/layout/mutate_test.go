@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -21,6 +20,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"satchel/fixtures"
 	"satchel/oci"
 	"satchel/oci/layout"
 )
@@ -241,15 +241,9 @@ func TestAddLayerAgain(t *testing.T) {
 // TestAddLayerSkopeo has skopeo read what was made.
 func TestAddLayerSkopeo(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it runs another program")
+		t.Skip("-short: runs skopeo")
 	}
-	skopeo, err := exec.LookPath("skopeo")
-	if err != nil {
-		if os.Getenv("SATCHEL_REQUIRE_ALL") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	skopeo := fixtures.Program(t, "skopeo")
 	for _, family := range families[:2] { // what mixes the two is no image for skopeo
 		o := newOriginal(family.manifest, family.config, config)
 		m, c, l, err := layout.AddLayer(t.Context(), o.manifest, o.fetch, bytes.NewReader(catalog(t, "{}")), dropCache, "satchel")

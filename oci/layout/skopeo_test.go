@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -19,13 +18,7 @@ import (
 // TestSkopeo has skopeo copy an image out of a layout made here, and reads the
 // layout that skopeo makes.
 func TestSkopeo(t *testing.T) {
-	skopeo, err := exec.LookPath("skopeo")
-	if err != nil {
-		if os.Getenv("SATCHEL_REQUIRE_ALL") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	skopeo := fixtures.Program(t, "skopeo")
 	image := fixtures.NewImage(fixtures.ImageSpec{
 		Layers: []fixtures.Layer{fixtures.GzipLayer(fixtures.Files("skopeo")...)},
 	})

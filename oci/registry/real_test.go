@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"satchel/fixtures"
 	"satchel/oci"
 	"satchel/oci/registry"
 )
@@ -21,13 +21,7 @@ import (
 // distribution starts Docker's registry, with storage of its own.
 func distribution(t *testing.T) string {
 	t.Helper()
-	program, err := exec.LookPath("docker-registry")
-	if err != nil {
-		if os.Getenv("SATCHEL_REQUIRE_ALL") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("docker-registry is not on PATH")
-	}
+	program := fixtures.Program(t, "docker-registry")
 	config := write(t, "config.yml", fmt.Sprintf(`
 version: 0.1
 log: {level: info, formatter: text}

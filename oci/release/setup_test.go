@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"satchel/fixtures"
 	"satchel/oci"
 )
 
@@ -25,12 +25,7 @@ const realData = "../../../shared/data"
 func realFile(t testing.TB, name string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(realData, filepath.FromSlash(name)))
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fixtures.CheckShared(t, err)
 	return content
 }
 

@@ -201,7 +201,7 @@ func TestWrongManifest(t *testing.T) {
 // them.
 func TestDirectoryWithLinks(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("links need rights there")
+		t.Skip("needs symbolic links, which take rights on Windows")
 	}
 	r, images := newComponent(t, "cli", fixtures.GzipLayer(file("usr/bin/oc", "good")))
 	setup := func(name string) (o Options, dir, outside string) {

@@ -233,12 +233,7 @@ func TestReal(t *testing.T) {
 	name := filepath.Join("..", "..", "..", "shared", "data", "releases", "ocp-release-4.12.0-x86_64.manifest-layer",
 		"layer-sha256-5b2ca04f694b70c8b41f1c2a40b7e95643181a1d037b115149ecc243324c513d.tar.gz")
 	layer, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fixtures.CheckShared(t, err)
 	images := &real{layer: layer, manifest: fmt.Appendf(nil,
 		`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":2},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
 		oci.MediaTypeDockerManifest, fixtures.MediaTypeDockerConfig, digest.FromString("{}"), fixtures.MediaTypeDockerLayerGzip,

@@ -2,9 +2,7 @@ package imageset_test
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"satchel/fixtures"
 	"satchel/transfer/imageset"
 )
 
@@ -22,12 +21,7 @@ func realFiles(t testing.TB) map[string][]byte {
 	t.Helper()
 	directory := filepath.Join("..", "..", "..", "shared", "data", "imagesetconfigs", "oc-mirror")
 	entries, err := os.ReadDir(directory)
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skip("the shared data is not here")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fixtures.CheckShared(t, err)
 	files := make(map[string][]byte)
 	for _, e := range entries {
 		if files[e.Name()], err = os.ReadFile(filepath.Join(directory, e.Name())); err != nil {

@@ -3,12 +3,12 @@ package nodeconf_test
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"satchel/fixtures"
 	"satchel/transfer/nodeconf"
 )
 
@@ -56,9 +56,8 @@ func (c tableCase) cluster() nodeconf.Cluster {
 func tableCases(t testing.TB) []tableCase {
 	t.Helper()
 	root := filepath.Join("..", "..", "..", "shared", "data", "registries-conf", "table-cases")
-	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skip("the shared data is not here")
-	}
+	_, err := os.Stat(root)
+	fixtures.CheckShared(t, err)
 	names, err := filepath.Glob(filepath.Join(root, "*", "*.json"))
 	if err != nil || len(names) != 18 {
 		t.Fatalf("%d cases, %v", len(names), err)

@@ -67,7 +67,7 @@ func TestScopes(t *testing.T) {
 // TestSizes: a file that would be compared for hours is refused.
 func TestSizes(t *testing.T) {
 	if testing.Short() {
-		t.Skip("many sources, and nothing concurrent")
+		t.Skip("-short: many sources, and nothing concurrent")
 	}
 	const head = "kind: ImageDigestMirrorSet\nspec:\n  imageDigestMirrors:\n"
 	var sources, wild strings.Builder

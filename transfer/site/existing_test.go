@@ -106,7 +106,7 @@ func TestPayloadBlocked(t *testing.T) {
 // their documents, and leads where the images are.
 func TestNodes(t *testing.T) {
 	if testing.Short() {
-		t.Skip("many sources, and nothing concurrent")
+		t.Skip("-short: many sources, and nothing concurrent")
 	}
 	b := newBundle("b")
 	const count = 1500

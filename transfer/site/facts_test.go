@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"satchel/fixtures"
 	"satchel/oci/release"
 	"satchel/transfer/site"
 )
@@ -181,12 +180,7 @@ func TestMapping(t *testing.T) {
 // TestRealRelease takes the names and digests of a real release.
 func TestRealRelease(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "..", "..", "shared", "data", "releases", "4.12.0-x86_64", "image-references"))
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skip("the shared data is not here")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fixtures.CheckShared(t, err)
 	var stream struct {
 		Spec struct {
 			Tags []struct {

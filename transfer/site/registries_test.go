@@ -17,6 +17,7 @@ import (
 	"github.com/containers/image/v5/types"
 	"github.com/opencontainers/go-digest"
 
+	"satchel/fixtures"
 	"satchel/transfer/site"
 )
 
@@ -100,13 +101,7 @@ func TestRegistriesConf(t *testing.T) {
 // TestSkopeo asks the real skopeo for an image by a name of which only the mirror
 // exists.
 func TestSkopeo(t *testing.T) {
-	skopeo, err := exec.LookPath("skopeo")
-	if err != nil {
-		if os.Getenv("SATCHEL_REQUIRE_ALL") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no skopeo here")
-	}
+	skopeo := fixtures.Program(t, "skopeo")
 	const manifest = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
 	var mu sync.Mutex
 	var asked []string

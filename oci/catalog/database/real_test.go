@@ -27,12 +27,7 @@ const realData = "../../../../shared/data/catalogs/sqlite/grafana-operator.bundl
 func realFile(t testing.TB) []byte {
 	t.Helper()
 	data, err := os.ReadFile(realData)
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skipf("no real catalogs: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fixtures.CheckShared(t, err)
 	return data
 }
 
@@ -82,10 +77,7 @@ union select 'operator', i, package_name from image join channel_entry on operat
 // sqlite3 runs that program, which not every machine has.
 func sqlite3(t testing.TB, file, statements string) string {
 	t.Helper()
-	program, err := exec.LookPath("sqlite3")
-	if err != nil {
-		t.Skip("there is no sqlite3")
-	}
+	program := fixtures.Program(t, "sqlite3")
 	var stderr strings.Builder
 	command := exec.CommandContext(t.Context(), program, "-batch", file)
 	command.Stdin, command.Stderr = strings.NewReader(statements), &stderr

@@ -3,7 +3,6 @@ package graph_test
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/blang/semver/v4"
 
+	"satchel/fixtures"
 	"satchel/oci/release/graph"
 )
 
@@ -20,12 +20,7 @@ const realData = "../../../../shared/data/releases/cincinnati"
 func realFile(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(filepath.FromSlash(realData), name))
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fixtures.CheckShared(t, err)
 	return data
 }
 

@@ -8,9 +8,7 @@ import (
 	"crypto/rsa"
 	_ "crypto/sha1"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -22,6 +20,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/opencontainers/go-digest"
 
+	"satchel/fixtures"
 	"satchel/oci/release/signature"
 )
 
@@ -41,12 +40,7 @@ var (
 func realFile(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(filepath.FromSlash(realData), filepath.FromSlash(name)))
-	if errors.Is(err, fs.ErrNotExist) && os.Getenv("SATCHEL_REQUIRE_ALL") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	fixtures.CheckShared(t, err)
 	return data
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"satchel/fixtures"
 	"satchel/oci/release/signature"
 )
 
@@ -193,7 +194,7 @@ func TestDirStoreRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := prepare(dir); err != nil {
-			t.Skipf("%s: %v", what, err)
+			fixtures.Lacking(t, "a file system with a "+what, err)
 		}
 		got, err := dirStore(t, dir).Signature(t.Context(), digestA, 1)
 		if err == nil || errors.Is(err, fs.ErrNotExist) || got != nil ||
