@@ -60,8 +60,8 @@ func (v *Derivations) content(ctx context.Context, sources Sources, b *bundle.Bl
 		return content, nil
 	}
 	d := b.Origin.Derived
-	if d.By != v.options.Maker {
-		return nil, fmt.Errorf("%w: it is %q, and this one is %q", ErrOtherMaker, d.By, v.options.Maker)
+	if d.By != v.options.maker() {
+		return nil, fmt.Errorf("%w: it is %q, and this one is %q", ErrOtherMaker, d.By, v.options.maker())
 	}
 	content, err := v.make(ctx, sources, d)
 	if err == nil {

@@ -171,7 +171,7 @@ func (m *receivedMissing) hole() (hole, error) {
 	if _, err := oci.SplitReference(m.Reference); err != nil {
 		return h, fmt.Errorf("missing image: %w", err)
 	}
-	if m.Part != "" && m.Part != bundle.PartRelease && m.Part != bundle.PartComponent {
+	if m.Part != "" && m.Part != bundle.PartRelease && m.Part != bundle.PartComponent && m.Part != bundle.PartCatalog {
 		return h, fmt.Errorf("missing image %s: part %.80q", m.Reference, m.Part)
 	}
 	if m.Destination == "" {
@@ -195,7 +195,7 @@ func (h *hole) place(to string) error {
 	}
 	tag := ref.Tag
 	if tag == "" { // a root that is known is what the reference names
-		tag = "digest-" + ref.Digest.Encoded()
+		tag = DigestTag(ref.Digest)
 	}
 	if path == ref.Path() && len(h.tags) == 1 && h.tags[0] == tag {
 		return nil

@@ -45,6 +45,12 @@ type MadeContent struct {
 	Content    []byte
 }
 
+// catalogMaker begins the name of whoever made a derived layer; the number changes
+// when this package makes other bytes of the same selection.
+const catalogMaker = "satchel-catalog/1"
+
+func (o CatalogOptions) maker() string { return catalogMaker + ", " + o.Maker }
+
 // filter makes the catalog image with what is selected: of each image of it, one
 // with the old catalog hidden and the new one in its place.
 func (r *catalogReader) filter(ctx context.Context, selection *catalog.Selection, source catalog.Source) error {
@@ -60,7 +66,7 @@ func (r *catalogReader) filter(ctx context.Context, selection *catalog.Selection
 	r.remade = make(map[digest.Digest]oci.Descriptor)
 	from := r.img.origin()
 	derived := &bundle.Derived{
-		By: r.options.Maker, From: bundle.ContentOf(r.img.root), Local: from.Local, Repository: from.Repository, Recipe: recipe,
+		By: r.options.maker(), From: bundle.ContentOf(r.img.root), Local: from.Local, Repository: from.Repository, Recipe: recipe,
 	}
 	if made.Root, err = r.remake(ctx, made, r.img.root, layer, derived); err != nil {
 		return err

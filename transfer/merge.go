@@ -91,7 +91,7 @@ func (m *merger) distinct(images []*image) ([]*image, error) {
 			return nil, fmt.Errorf("image %s: named twice, as %s and as %s", name, other.root.Digest, img.root.Digest)
 		}
 		if ok {
-			other.wanted.join(img.wanted)
+			other.wanted.Join(img.wanted)
 			continue
 		}
 		named[name] = img
@@ -100,9 +100,9 @@ func (m *merger) distinct(images []*image) ([]*image, error) {
 	return kept, nil
 }
 
-// join takes over what naming an image again says of it: a part of a release is
+// Join takes over what naming an image again says of it: a part of a release is
 // named as that, whoever else wants it.
-func (w *Wanted) join(again Wanted) {
+func (w *Wanted) Join(again Wanted) {
 	if w.Part == "" {
 		w.Part = again.Part
 	}

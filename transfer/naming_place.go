@@ -5,6 +5,8 @@ import (
 	"hash/fnv"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"satchel/bundle"
 	"satchel/oci"
 )
@@ -104,10 +106,14 @@ func (n Names) digestTag(image bundle.Image, listed bool) string {
 	case n.Naming == NamingOCMirror && !listed:
 		return "sha256-" + image.Root.Digest.Encoded()
 	}
-	return "digest-" + image.Root.Digest.Encoded()
+	return DigestTag(image.Root.Digest)
 }
 
 // hostComponent makes a registry's host and port one component of a path.
 func hostComponent(host string) string {
 	return strings.ToLower(strings.NewReplacer(":", "-", "[", "", "]", "").Replace(host))
 }
+
+// DigestTag is the tag at the site of what was named by digest alone, unless the
+// naming says otherwise: registries collect what has no tag.
+func DigestTag(d digest.Digest) string { return "digest-" + d.Encoded() }

@@ -218,7 +218,7 @@ func (r *catalogReader) place() {
 		tag = w.Name.Tag
 	}
 	if tag == "" {
-		tag = "digest-" + w.Root.Encoded()
+		tag = DigestTag(w.Root)
 	}
 	w.Destinations = []string{path + ":" + tag}
 }

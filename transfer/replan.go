@@ -44,7 +44,13 @@ func Moved(ctx context.Context, sources Sources, plan *bundle.Plan, jobs int) []
 	}
 	originals := make(map[string]digest.Digest)
 	for _, c := range Catalogs(plan) {
-		originals[c.Reference] = c.Original
+		if c.Original != c.Digest {
+			originals[c.Reference] = c.Original
+		}
+	}
+	fetched := make(map[string]bool)
+	for i := range plan.Blobs {
+		fetched[plan.Blobs[i].Origin.Repository] = true
 	}
 	now := make([]MovedTag, len(plan.Images))
 	var g errgroup.Group
@@ -56,7 +62,7 @@ func Moved(ctx context.Context, sources Sources, plan *bundle.Plan, jobs int) []
 		}
 		now[i] = MovedTag{Reference: image.Reference, Planned: planned, Now: planned}
 		ref, err := oci.SplitReference(image.Reference)
-		if err != nil || ref.Digest != "" || local[image.Root.Digest] && !made || ref.Host() == "localhost" && made {
+		if err != nil || ref.Digest != "" || local[image.Root.Digest] && !(made && fetched[ref.Repository]) {
 			now[i].Err = err
 			continue
 		}

@@ -18,7 +18,7 @@ var ErrWhole = errors.New("nothing is lacking")
 
 // ErrTopUpRelease is returned for a top-up of releases, whose payloads and
 // signatures have to travel with them.
-var ErrTopUpRelease = errors.New("it is part of a release, and releases are packed again")
+var ErrTopUpRelease = errors.New("it is part of a release, or a catalog, and these are packed again")
 
 // SelectTopUp is [Select] for what an inventory or a receipt says is lacking:
 // the images that are not complete, by their digests of then, with the blobs that

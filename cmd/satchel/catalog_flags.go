@@ -43,7 +43,7 @@ func (f *catalogFlags) nameCatalogs(wanted *wantedImages) error {
 		if err != nil {
 			return usagef("--catalog %s: %w", name, err)
 		}
-		c := transfer.WantedCatalog{Request: request, AsIs: f.asIs}
+		c := transfer.WantedCatalog{Request: request}
 		if spec, ok := strings.CutPrefix(name, "oci:"); ok {
 			dir, entry, _ := strings.Cut(spec, ":")
 			c.Wanted, err = wanted.layoutCatalog(dir, entry, "", "")
@@ -88,7 +88,7 @@ func catalogOptions() transfer.CatalogOptions {
 	return transfer.CatalogOptions{Parse: registry.ParseReference, AddLayer: addLayer, Maker: layout.MakerVersion}
 }
 
-// read reads the catalogs. pinned, which may be nil, are roots by request.
+// readCatalogs reads the catalogs. pinned, which may be nil, are roots by request.
 func (f *selectionFlags) readCatalogs(ctx context.Context, out *output, sources transfer.Sources, wanted *wantedImages, pinned map[string]digest.Digest) ([]*transfer.Catalog, error) {
 	if len(wanted.catalogs) == 0 {
 		return nil, nil

@@ -112,7 +112,7 @@ func (w *wantedImages) addAdditional(image imageset.Image) error {
 			tag = ref.Tag
 		}
 		if tag == "" {
-			tag = "digest-" + ref.Digest.Encoded()
+			tag = transfer.DigestTag(ref.Digest)
 		}
 		wanted.Destinations = []string{path + ":" + tag}
 	}
@@ -140,9 +140,9 @@ func (f *selectionFlags) addConfig(out *output, wanted *wantedImages) error {
 		}
 	}
 	for _, b := range config.BlockedImages {
-		pattern, err := regexp.Compile(b.Pattern)
+		pattern, err := blockPattern(b.Pattern)
 		if err != nil {
-			return fmt.Errorf("%s, line %d: %w", f.imageSet.file, b.Line, err)
+			return usagef("%s, line %d: %w", f.imageSet.file, b.Line, err)
 		}
 		wanted.block = append(wanted.block, pattern)
 	}

@@ -206,6 +206,7 @@ func TestConfigRefused(t *testing.T) {
 			nil, exitFailed, "it is of a catalog", true},
 		{"a component kept out", "mirror: {platform: {channels: [{name: stable-4.12}]}, blockedImages: [{name: '4.12.3'}, {name: 'art-dev'}, {name: '@sha256'}]}",
 			nil, exitFailed, "a release", true},
+		{"a pattern that no plan can state", "mirror: {additionalImages: [{name: 'HOST/team/app:v1'}], blockedImages: [{name: 'größe'}]}", nil, exitUsage, "printable ASCII", false},
 		{"no such operator", "mirror: {operators: [{catalog: 'HOST/olm/operator-index:v4.18', packages: [{name: gama}]}]}", nil, exitFailed, "gamma", true},
 	} {
 		status, stderr := run(test.config, test.more...)

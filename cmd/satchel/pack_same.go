@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"satchel/bundle"
+	"satchel/transfer"
 )
 
 // A plan that lies on a medium is gone on with only as far as it says what the
@@ -23,25 +24,34 @@ func otherImage(plan *bundle.Plan, wanted *wantedImages) string {
 		skipped[m.Image] = true
 	}
 	there := make([]string, 0, len(plan.Images))
-	roots := make(map[string]digest.Digest)
-	for _, image := range plan.Images {
-		if image.AttachedTo == "" {
+	planned := make(map[string]*bundle.Image)
+	for i := range plan.Images {
+		if image := &plan.Images[i]; image.AttachedTo == "" {
 			there = append(there, image.Reference)
-			roots[image.Reference] = image.Root.Digest
+			planned[image.Reference] = image
 			delete(skipped, image.Reference)
 		}
 	}
 	var here []string
-	seen := make(map[string]bool)
+	named := make(map[string]*transfer.Wanted)
 	for _, w := range wanted.all() {
 		name := w.Name.String()
-		if w.AttachedTo != "" || seen[name] || skipped[name] || slices.ContainsFunc(wanted.block, func(p *regexp.Regexp) bool { return p.MatchString(name) }) {
+		if w.AttachedTo != "" || skipped[name] || slices.ContainsFunc(wanted.block, func(p *regexp.Regexp) bool { return p.MatchString(name) }) {
 			continue
 		}
-		seen[name] = true
+		if named[name] != nil {
+			named[name].Join(w)
+			continue
+		}
+		w.Destinations = slices.Clone(w.Destinations)
+		named[name] = &w
 		here = append(here, name)
-		if w.Made != nil && roots[name] != "" && roots[name] != w.Made.Root.Digest {
-			return fmt.Sprintf("it has image %s as %s, and what was selected makes %s", name, roots[name], w.Made.Root.Digest)
+	}
+	for _, name := range here {
+		if image := planned[name]; image != nil {
+			if other := otherThan(image, named[name]); other != "" {
+				return other
+			}
 		}
 	}
 	for i := range max(len(here), len(there)) {
@@ -53,6 +63,19 @@ func otherImage(plan *bundle.Plan, wanted *wantedImages) string {
 		case here[i] != there[i]:
 			return fmt.Sprintf("it has image %s where %s is named now", there[i], here[i])
 		}
+	}
+	return ""
+}
+
+// otherThan says how an image of a plan is not what is wanted under its name.
+func otherThan(image *bundle.Image, w *transfer.Wanted) string {
+	switch {
+	case w.Made != nil && image.Root.Digest != w.Made.Root.Digest:
+		return fmt.Sprintf("it has image %s as %s, and what was selected makes %s", image.Reference, image.Root.Digest, w.Made.Root.Digest)
+	case image.Part != w.Part:
+		return fmt.Sprintf("it has image %s as part %q, and not %q", image.Reference, image.Part, w.Part)
+	case !slices.Equal(image.Destinations, w.Destinations):
+		return fmt.Sprintf("it has image %s for %q at the site, and not for %q", image.Reference, image.Destinations, w.Destinations)
 	}
 	return ""
 }

@@ -55,6 +55,8 @@ func TestForgedPlanOnMedium(t *testing.T) {
 			}}
 		}, "it makes sha256:"},
 		{"from another repository", []string{app}, func(p *bundle.Plan) { p.Blobs[0].Origin = bundle.Origin{Repository: "evil.example/x"} }, "it fetches from evil.example/x"},
+		{"another place at the site", []string{app}, func(p *bundle.Plan) { p.Images[0].Destinations = []string{"other/app:latest"} }, "other/app:latest"},
+		{"a part of a release", []string{app}, func(p *bundle.Plan) { p.Images[0].Part = bundle.PartComponent }, `as part "component"`},
 		{"an image kept out", []string{app, other}, func(p *bundle.Plan) {
 			p.Images, p.Blocked = p.Images[:1], []string{other}
 		}, "it does not have image " + other},

@@ -123,7 +123,7 @@ func (f *releaseFlags) request() string {
 
 // nameReleases notes which releases are wanted by name; those of a channel are
 // found when the plan is made.
-func (f *releaseFlags) nameReleases(_ context.Context, _ *output, wanted *wantedImages) error {
+func (f *releaseFlags) nameReleases(wanted *wantedImages) error {
 	for _, s := range f.references {
 		if err := wanted.addRelease(s); err != nil {
 			return err
@@ -215,10 +215,10 @@ func (f *releaseFlags) pin(ctx context.Context, sources transfer.Sources, wanted
 		return fmt.Errorf("%w: %w", errUnpinned, err)
 	}
 	releases = distinctReleases(releases)
+	wanted.dropParts(releases)
 	for _, r := range releases {
 		wanted.components = append(wanted.components, r.Images...)
 	}
-	wanted.dropParts(releases)
 	return nil
 }
 
@@ -240,9 +240,9 @@ func (f *releaseFlags) verifyPlanned(plan *bundle.Plan) error {
 	return nil
 }
 
-// errUnpinned says that the releases of a plan cannot be compared with those that
-// are wanted.
-var errUnpinned = errors.New("the releases of the plan cannot be read again")
+// errUnpinned says that the releases or catalogs of a plan cannot be compared with
+// those that are wanted.
+var errUnpinned = errors.New("a release or catalog of the plan cannot be read again")
 
 // httpClient is for update graphs and signature stores.
 func httpClient() *http.Client { return &http.Client{Timeout: time.Minute} }

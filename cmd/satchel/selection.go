@@ -50,6 +50,18 @@ func (f *selectionFlags) add(flags *pflag.FlagSet) {
 
 var platformPattern = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$`)
 
+// blockPattern reads a regular expression of references, as a plan can state it.
+func blockPattern(pattern string) (*regexp.Regexp, error) {
+	if pattern == "" || bundle.CleanReason(pattern) != pattern {
+		return nil, fmt.Errorf("%.200q is not 1 to %d characters of printable ASCII", pattern, bundle.MaxReason)
+	}
+	compiled, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("%.200q is no regular expression: %w", pattern, err)
+	}
+	return compiled, nil
+}
+
 // names reports whether the flags name any image.
 func (f *selectionFlags) names() bool {
 	return len(f.imagesFile) > 0 || len(f.mappings) > 0 || f.release.names() || f.catalog.names() || f.samples != "" || f.imageSet.file != ""
@@ -69,11 +81,8 @@ func (f *selectionFlags) check(references []string) error {
 		return usagef("file:// is read from the directory that oc mirrored to: name it with --from-dir")
 	}
 	for _, pattern := range f.block {
-		if pattern == "" || bundle.CleanReason(pattern) != pattern {
-			return usagef("--block %.200q is not 1 to %d characters of printable ASCII", pattern, bundle.MaxReason)
-		}
-		if _, err := regexp.Compile(pattern); err != nil {
-			return usagef("--block %.200q is no regular expression: %w", pattern, err)
+		if _, err := blockPattern(pattern); err != nil {
+			return usagef("--block %w", err)
 		}
 	}
 	switch {
@@ -90,7 +99,7 @@ func (f *selectionFlags) nameImages(ctx context.Context, out *output, wanted *wa
 	if err := wanted.openTree(f.fromDir); err != nil {
 		return err
 	}
-	if err := f.release.nameReleases(ctx, out, wanted); err != nil {
+	if err := f.release.nameReleases(wanted); err != nil {
 		return err
 	}
 	if err := f.catalog.nameCatalogs(wanted); err != nil {

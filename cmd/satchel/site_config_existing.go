@@ -32,10 +32,13 @@ func readExisting(name string) (*nodeconf.Cluster, error) {
 		return nil, err
 	}
 	var all nodeconf.Cluster
-	files := 0
+	looked, files := 0, 0
 	for _, e := range entries {
 		if e.IsDir() || !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(e.Name())) {
 			continue
+		}
+		if looked++; looked > maxExports {
+			return nil, fmt.Errorf("%s has more than %d files", name, maxExports)
 		}
 		c, err := readExport(filepath.Join(name, e.Name()))
 		if errors.Is(err, nodeconf.ErrNoneInIt) {
@@ -44,9 +47,7 @@ func readExisting(name string) (*nodeconf.Cluster, error) {
 		if err != nil {
 			return nil, err
 		}
-		if files++; files > maxExports {
-			return nil, fmt.Errorf("%s has more than %d files", name, maxExports)
-		}
+		files++
 		all = all.With(c)
 	}
 	if files == 0 {

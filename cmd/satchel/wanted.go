@@ -36,8 +36,8 @@ type wantedImages struct {
 	block []*regexp.Regexp
 	// versions are what an update graph says of releases, by digest.
 	versions map[digest.Digest]string
-	// components are the images of releases that were read to be compared with a
-	// plan.
+	// components are the images of releases and catalogs that were read to be
+	// compared with a plan.
 	components []transfer.Wanted
 	// layouts are the local sources by label, in the order of labels.
 	layouts map[string]transfer.Layout

@@ -312,7 +312,7 @@ func mappedTo(destination string, image *transfer.Wanted, images int) (string, e
 	case tag == "" && image.Name.Tag != "":
 		tag = image.Name.Tag
 	case tag == "":
-		tag = "digest-" + image.Name.Digest.Encoded()
+		tag = transfer.DigestTag(image.Name.Digest)
 	}
 	_, path, ok := strings.Cut(repository, "/")
 	place := path + ":" + tag

@@ -49,14 +49,19 @@ func (r *reader) boolean(n *yaml.Node, key string) bool {
 	return false
 }
 
+// valid reads a string, and notes one that is neither empty nor ok.
+func (r *reader) valid(n *yaml.Node, key string, ok func(string) bool, what string) string {
+	s := r.text(n, key)
+	if s == "" || ok(s) {
+		return s
+	}
+	r.problem(n.Line, key, "%.80q is no %s", s, what)
+	return ""
+}
+
 // name reads the name of a package or channel.
 func (r *reader) name(n *yaml.Node, key string) string {
-	s := r.text(n, key)
-	if s != "" && !validName.MatchString(s) {
-		r.problem(n.Line, key, "%.80q is no name of a package or channel", s)
-		return ""
-	}
-	return s
+	return r.valid(n, key, validName.MatchString, "name of a package or channel")
 }
 
 // required notes a key that a mapping does not have. When it is there and its
@@ -68,47 +73,21 @@ func (r *reader) required(found lines, n *yaml.Node, key, name string) {
 }
 
 func (r *reader) target(n *yaml.Node, key string) string {
-	s := r.text(n, key)
-	if s != "" && !validTarget.MatchString(s) {
-		r.problem(n.Line, key, "%.80q is no path of a repository: small letters and digits, without registry, tag and digest", s)
-		return ""
-	}
-	return s
+	return r.valid(n, key, validTarget.MatchString, "path of a repository: small letters and digits, without registry, tag and digest")
 }
 
 func (r *reader) tag(n *yaml.Node, key string) string {
-	s := r.text(n, key)
-	if s != "" && !validTag.MatchString(s) {
-		r.problem(n.Line, key, "%.80q is no tag", s)
-		return ""
-	}
-	return s
+	return r.valid(n, key, validTag.MatchString, "tag")
 }
 
 // release reads the version of a release.
 func (r *reader) release(n *yaml.Node, key string) string {
-	s := r.text(n, key)
-	if s == "" {
-		return ""
-	}
-	if _, err := semver.Parse(s); err != nil {
-		r.problem(n.Line, key, "%.80q is no version of a release, as in 4.16.3", s)
-		return ""
-	}
-	return s
+	return r.valid(n, key, func(s string) bool { _, err := semver.Parse(s); return err == nil }, "version of a release, as in 4.16.3")
 }
 
 // bundle reads the version of a bundle.
 func (r *reader) bundle(n *yaml.Node, key string) string {
-	s := r.text(n, key)
-	if s == "" {
-		return ""
-	}
-	if _, _, err := parseBound(s); err != nil {
-		r.problem(n.Line, key, "%.80q is no semantic version, as in 1.2.3", s)
-		return ""
-	}
-	return s
+	return r.valid(n, key, func(s string) bool { _, _, err := parseBound(s); return err == nil }, "semantic version, as in 1.2.3")
 }
 
 // parseBound reads a version as Masterminds/semver's NewVersion does, on which

@@ -74,11 +74,20 @@ func (n *Nodes) longest(repository string) *registry {
 // nested, a host with a port lies in that without for containers/image, and
 // not in a wildcard that ends in the middle of it.
 func holds(scope, repository string) bool {
-	if domain, wild := strings.CutPrefix(scope, "*"); wild {
+	if strings.HasPrefix(scope, wildcard) {
 		host, _, _ := strings.Cut(repository, "/")
 		host, _, _ = strings.Cut(host, ":")
-		return strings.HasSuffix(host, domain)
+		return strings.HasSuffix(host, strings.TrimPrefix(scope, "*"))
 	}
 	rest, ok := strings.CutPrefix(repository, scope)
 	return ok && (rest == "" || rest[0] == '/' || rest[0] == ':')
+}
+
+// Below returns what of a repository follows a scope that holds it, as nodes have
+// it; false when it does not.
+func Below(repository, scope string) (rest string, ok bool) {
+	if !holds(scope, repository) {
+		return "", false
+	}
+	return below(repository, scope), true
 }

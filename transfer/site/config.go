@@ -221,7 +221,7 @@ func (c *configured) withLists(b Bundle, o Options, ours, existing nodeconf.Clus
 		ours.Allowed = union(existing.Allowed, own)
 	}
 	if len(given.Import) != 0 {
-		ours.Import = importRegistries(existing.Import, union(hosts(b, o), given.Import), append(given.Insecure, existing.Insecure...))
+		ours.Import = importRegistries(existing.Import, union(hosts(b, o), given.Import), slices.Concat(given.Insecure, existing.Insecure))
 	}
 	return ours
 }

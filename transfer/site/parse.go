@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"satchel/oci"
 	"satchel/transfer/exported"
+	"satchel/transfer/nodeconf"
 )
 
 // MaxMirrorSets bounds a file of mirror sets in bytes.
@@ -74,7 +74,7 @@ func (r Redirects) Repositories(repository string) []string {
 	longest := -1
 	var mirrors []string
 	for _, entry := range r {
-		rest, ok := below(repository, entry.Source)
+		rest, ok := nodeconf.Below(repository, entry.Source)
 		if !ok || len(entry.Source) < longest {
 			continue
 		}
@@ -88,14 +88,4 @@ func (r Redirects) Repositories(repository string) []string {
 		}
 	}
 	return mirrors
-}
-
-// below returns what of a repository's name follows the source.
-func below(repository, source string) (rest string, ok bool) {
-	if domain, wild := strings.CutPrefix(source, "*"); wild {
-		host, path, _ := strings.Cut(repository, "/")
-		return "/" + path, strings.HasSuffix(host, domain)
-	}
-	rest, ok = strings.CutPrefix(repository, source)
-	return rest, ok && (rest == "" || rest[0] == '/')
 }

@@ -2,6 +2,7 @@ package site
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -47,26 +48,15 @@ func (c *configured) readme(o Options) readmeConfig {
 	if p := c.samples; p != nil {
 		v.SamplesRegistry, v.SamplesWhy, v.Carried, v.Skipped = p.registry, p.why, p.carried, p.skipped
 	}
-	for _, f := range c.files {
-		switch f.Name {
-		case imageConfigFile:
-			v.ImageConfig = f.Name
-		case trustFile:
-			v.TrustFile = f.Name
-		case trustPatchFile:
-			v.TrustPatchFile = f.Name
-		case trustBundleFile:
-			v.TrustBundleFile = f.Name
-		case samplesFile:
-			v.Samples = f.Name
-		case nodeRegistriesFile:
-			v.NodeRegistries = f.Name
-		case nodePolicyFile:
-			v.NodePolicy = f.Name
-		case nodeSearchFile:
-			v.NodeSearch = f.Name
+	has := func(name string) string {
+		if slices.ContainsFunc(c.files, func(f File) bool { return f.Name == name }) {
+			return name
 		}
+		return ""
 	}
+	v.ImageConfig, v.Samples = has(imageConfigFile), has(samplesFile)
+	v.TrustFile, v.TrustPatchFile, v.TrustBundleFile = has(trustFile), has(trustPatchFile), has(trustBundleFile)
+	v.NodeRegistries, v.NodePolicy, v.NodeSearch = has(nodeRegistriesFile), has(nodePolicyFile), has(nodeSearchFile)
 	return v
 }
 
@@ -92,11 +82,10 @@ func aboutConfig(name string) string {
 // plain is for text in which there are names that someone else chose: one line without
 // what would not be seen.
 func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
 	}, oneLine(s))
-	return s
 }

@@ -1,7 +1,8 @@
 // Package site renders what a cluster and hosts at the site need to use a
-// bundle that was unpacked there: signature ConfigMaps, mirror sets, parts of
-// install-config.yaml, mapping.txt, registries.conf, and a README.md with the
-// commands in their order.
+// bundle that was unpacked there: signature ConfigMaps, mirror sets, catalog
+// sources, changes of the image and samples configuration, authorities of
+// registries, what nodes will have, parts of install-config.yaml, mapping.txt,
+// registries.conf, and a README.md with the commands in their order.
 //
 // It is pure: values in, bytes out; no clock, no file system, no network. The
 // same bundle gives the same bytes, in whatever order its images come.
